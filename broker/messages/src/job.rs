@@ -1,0 +1,92 @@
+//! dispatcher -> runner: here is work.
+//!
+//! The message holds all that a runner needs to do the job and nothing that it must keep secret:
+//! number, token and secrets come with the claim's answer.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BuildId, CommitId, JobId, Message, MessageId, PoolName, RefName, RepositoryName};
+
+/// The longest time limit of a job, in seconds: one week.
+pub const MAX_TIMEOUT_SECONDS: u64 = 7 * 24 * 3600;
+
+/// A repository and where to fetch it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RepositorySource {
+    /// Its name within this Thump.
+    pub name: RepositoryName,
+    /// A local path or a URL for git. It may carry no password: those come from git's own helpers.
+    pub url: String,
+}
+
+/// One job on the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The job's id; also the message's correlation id.
+    pub id: JobId,
+    /// The build it belongs to.
+    pub build: BuildId,
+    /// The build's number within its repository, for people and for the job's environment.
+    pub build_number: u64,
+    /// Where the commit can be fetched.
+    pub repository: RepositorySource,
+    /// The ref that led to the commit.
+    #[serde(rename = "ref")]
+    pub ref_name: RefName,
+    /// What to check out.
+    pub commit: CommitId,
+    /// The job's name within its build.
+    pub name: String,
+    /// Which runners may take it.
+    pub pool: PoolName,
+    /// What to do.
+    pub spec: JobSpec,
+}
+
+impl Job {
+    /// The same for every publication of the same job.
+    pub fn message_id(&self) -> MessageId {
+        MessageId(self.id.0)
+    }
+}
+
+impl Message for Job {
+    const KIND: &'static str = "job";
+}
+
+/// What a job does, as the pipeline planned it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// The commands, or the order to find them.
+    pub work: Work,
+    /// Environment variables for every step.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The working directory, relative to the checkout; the checkout itself if absent.
+    #[serde(default)]
+    pub dir: Option<String>,
+    /// The time limit of all steps together, in seconds, at most [`MAX_TIMEOUT_SECONDS`].
+    pub timeout_seconds: u64,
+}
+
+/// The commands of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    /// Run these, one after the other, until one fails.
+    Steps {
+        /// At least one.
+        steps: Vec<Step>,
+    },
+    /// The commit has no pipeline file: look at the checkout and run its usual test command.
+    Recognise,
+}
+
+/// One command of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Given to the shell as it stands; no text from outside is put into it.
+    pub run: String,
+}

@@ -1,0 +1,1 @@
+//! Moves envelopes between the roles and knows no meaning

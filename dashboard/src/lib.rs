@@ -1,0 +1,1 @@
+//! Shows: pages, live updates, API

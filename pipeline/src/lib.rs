@@ -1,0 +1,1 @@
+//! Turns the text of a .thump.toml into jobs

@@ -1,0 +1,1 @@
+//! The ledger: the truth about commits, builds, jobs, attempts and verdicts

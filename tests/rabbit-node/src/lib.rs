@@ -1,0 +1,1 @@
+//! Private RabbitMQ nodes for tests and benchmarks

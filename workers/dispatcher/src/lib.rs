@@ -1,0 +1,1 @@
+//! Decides: intake, scheduler, claims, collect, reconcile

@@ -1,0 +1,1 @@
+//! Sees commits and announces each until it is recorded

@@ -1,0 +1,1 @@
+//! Does: checkout, attempt, processes, log output, report
