@@ -25,7 +25,9 @@ use tokio::sync::watch;
 pub use consumer::{Consumer, Death, Delivery, Event, Settled};
 pub use embedded::Embedded;
 pub use error::{BrokerUrlError, ConsumeError, PublishError, RefusedError, RequestError, SettleError};
-pub use topology::{Exchange, Listener, Queue, Topic};
+pub use topology::{
+    Argument, Binding, DELIVERY_LIMIT, Exchange, ExchangeKind, Listener, Overflow, Queue, QueueKind, QueueSpec, Topic,
+};
 
 /// How long a publish may wait for its confirm before its fate counts as unknown.
 pub const PUBLISH_DEADLINE: Duration = Duration::from_secs(15);
