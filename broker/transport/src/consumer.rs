@@ -18,6 +18,7 @@ pub struct Consumer {
 
 /// One thing that happened to a consumer.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every event is a delivery, so a box would only cost")]
 pub enum Event {
     /// A message. Settle it.
     Delivery(Delivery),
@@ -91,6 +92,18 @@ impl Consumer {
     }
 }
 
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // What nobody has seen goes back with the consumer, whole and without a word in the log.
+        self.events.close();
+        while let Ok(event) = self.events.try_recv() {
+            if let Event::Delivery(mut delivery) = event {
+                delivery.settle = None;
+            }
+        }
+    }
+}
+
 impl Delivery {
     /// The work is done and durable: forget the message.
     pub async fn ack(self) -> Settled {
@@ -121,6 +134,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         let Some(settle) = self.settle.take() else { return };
+        tracing::warn!(key = %self.key, "a delivery was dropped before it was settled; it goes back to its queue");
         // Without a runtime the process is ending, and the end of the connection requeues as well.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(settle.settle(How::Requeue));

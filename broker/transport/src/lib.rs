@@ -150,7 +150,7 @@ impl Broker {
     /// helps only after somebody deleted it).
     pub async fn ensure(&self, queues: &[Queue]) -> Result<Vec<Queue>, ConsumeError> {
         match &self.backend {
-            Backend::Embedded(connection) => Ok(connection.ensure(queues)),
+            Backend::Embedded(connection) => connection.ensure(queues),
             Backend::Rabbit(connection) => connection.ensure(queues).await,
         }
     }
@@ -178,7 +178,7 @@ impl Broker {
     /// Never fails: what is in the way shows as [`Event::Interrupted`] and in [`Broker::link`].
     pub fn consume(&self, queue: Queue, prefetch: u16) -> Consumer {
         match &self.backend {
-            Backend::Embedded(connection) => connection.consume(queue, prefetch),
+            Backend::Embedded(connection) => connection.consume(&queue, prefetch),
             Backend::Rabbit(connection) => connection.consume(queue, prefetch),
         }
     }
@@ -187,7 +187,7 @@ impl Broker {
     /// need no ack. [`Event::Resumed`] says that the queue stands (again).
     pub fn listen(&self, listener: Listener) -> Consumer {
         match &self.backend {
-            Backend::Embedded(connection) => connection.listen(listener),
+            Backend::Embedded(connection) => connection.listen(&listener),
             Backend::Rabbit(connection) => connection.listen(listener),
         }
     }
@@ -209,10 +209,7 @@ impl Broker {
     /// The broker is away; the asker will ask again.
     pub async fn reply(&self, question: &Envelope, answer: Envelope) -> Result<(), PublishError> {
         match &self.backend {
-            Backend::Embedded(connection) => {
-                connection.reply(question, answer);
-                Ok(())
-            }
+            Backend::Embedded(connection) => connection.reply(question, answer),
             Backend::Rabbit(connection) => connection.reply(question, answer).await,
         }
     }

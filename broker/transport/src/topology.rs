@@ -147,7 +147,7 @@ pub struct QueueSpec {
     pub durable: bool,
     /// Whether it belongs to one connection, and is gone with it or with its only consumer.
     pub exclusive: bool,
-    /// Most messages in it, waiting ones only on classic queues and held ones too on quorum queues.
+    /// Most messages that wait in it. Those that consumers hold do not count.
     pub max_length: u32,
     /// Most bytes of bodies in it.
     pub max_bytes: Option<u64>,
@@ -328,6 +328,12 @@ impl QueueSpec {
             consumer_timeout: None,
             bindings: vec![binding],
         }
+    }
+
+    /// The key on [`Exchange::Dead`] under which a role puts a message of this queue aside. Also for
+    /// queues whose messages the broker never puts aside: a log chunk nobody understands, say.
+    pub fn put_aside_key(&self) -> &str {
+        self.dead_letter_key.unwrap_or_else(|| self.name.strip_prefix("thump.").unwrap_or(&self.name))
     }
 
     /// The arguments in RabbitMQ's words, sorted by name.
