@@ -1,0 +1,76 @@
+//! `thump up --once`: test the current tips, print the verdicts, exit 0 or 1.
+
+use std::collections::HashSet;
+
+use broker::Broker;
+use messages::{BuildId, CommitId, RefName, RepositoryName, Verdict};
+use store::{BuildFilter, BuildView, Ledger, LedgerError, State};
+
+use crate::exit::Exit;
+use crate::inspect::say;
+use crate::shutdown::Shutdown;
+use crate::verdicts;
+
+/// Announces every tip once and waits for all verdicts.
+pub(crate) async fn run(observing: observer::Settings, broker: Broker, ledger: &Ledger, shutdown: &Shutdown) -> Result<Exit, Exit> {
+    let report = tokio::select! {
+        report = observer::announce_tips_once(observing, broker, shutdown.drain.clone()) => report,
+        () = shutdown.drain.cancelled() => return Ok(Exit::INTERRUPTED),
+    };
+    let report = report.map_err(|cause| Exit::failed(cause.to_string()))?;
+    if report.announced.is_empty() && report.unreadable.is_empty() {
+        say("nothing to test: no repository has a commit on a watched ref");
+    }
+    let waiting = wait_for_all(ledger, &report.announced);
+    let verdicts = tokio::select! {
+        verdicts = waiting => verdicts.map_err(|cause| Exit::failed(cause.to_string()))?,
+        () = shutdown.drain.cancelled() => return Ok(Exit::INTERRUPTED),
+    };
+    if !report.unreadable.is_empty() {
+        let lines: Vec<String> = report.unreadable.iter().map(ToString::to_string).collect();
+        return Err(Exit::not_found(lines.join("\nerror: ")));
+    }
+    Ok(if verdicts.iter().all(|verdict| verdict.is_good()) { Exit::GOOD } else { Exit::NOT_GOOD })
+}
+
+/// Waits until each tip has its build's verdict, prints each once, and returns them all.
+async fn wait_for_all(ledger: &Ledger, tips: &[(RepositoryName, RefName, CommitId)]) -> Result<Vec<Verdict>, LedgerError> {
+    let mut changes = ledger.changes();
+    let mut printed: HashSet<BuildId> = HashSet::new();
+    let mut verdicts = Vec::new();
+    let mut open: Vec<&(RepositoryName, RefName, CommitId)> = tips.iter().collect();
+    loop {
+        changes.borrow_and_update();
+        let mut still_open = Vec::new();
+        for tip in open {
+            match build_of(ledger, tip).await? {
+                Some(build) if build.state == State::Done => {
+                    if printed.insert(build.id) {
+                        verdicts::print(&build);
+                    }
+                    verdicts.extend(build.verdict);
+                }
+                _ => still_open.push(tip),
+            }
+        }
+        if still_open.is_empty() {
+            return Ok(verdicts);
+        }
+        open = still_open;
+        if changes.changed().await.is_err() {
+            return Ok(verdicts);
+        }
+    }
+}
+
+async fn build_of(ledger: &Ledger, tip: &(RepositoryName, RefName, CommitId)) -> Result<Option<BuildView>, LedgerError> {
+    let (repository, ref_name, commit) = tip;
+    let filter = BuildFilter {
+        commit: Some(commit.as_str().to_owned()),
+        repository: Some(repository.clone()),
+        ref_name: Some(ref_name.as_str().to_owned()),
+        before: None,
+        limit: 1,
+    };
+    Ok(ledger.builds(filter).await?.pop())
+}

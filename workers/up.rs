@@ -1,0 +1,188 @@
+//! All roles in one process, on the embedded broker unless another one is named.
+//!
+//! The same commit goes the same way as between processes. A role that fails is started again, alone:
+//! the others never notice more than its silence.
+
+use std::fmt::Display;
+use std::fs::{File, TryLockError};
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use broker::{Broker, Embedded};
+use store::Ledger;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::UpOptions;
+use crate::exit::Exit;
+use crate::inspect::{count, say};
+use crate::roles::{bind, dispatching, observing, open_ledger, role, running};
+use crate::settings::{BrokerChoice, Settings, Typed};
+use crate::shutdown::Shutdown;
+use crate::{once, verdicts};
+
+/// `thump up`
+pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
+    let settings = Settings::resolve(&Typed {
+        data: Some(&options.data),
+        broker: Some(&options.broker),
+        watch: Some(&options.watch),
+        serve: Some(&options.serve),
+        runner: Some(&options.runner),
+        pool: None,
+    })?;
+    let observing = observing(&settings, None)?;
+    let _lock = lock(&settings.data.value)?;
+    let shutdown = Shutdown::listen().map_err(|cause| Exit::failed(format!("listen for signals: {cause}")))?;
+    let ledger = open_ledger(&settings).await?;
+    let wire = Wire::new(&settings.broker.value);
+
+    // With --once nobody has the time to look at a page, unless a place for it was asked for.
+    let listener = if options.once && options.serve.listen.is_none() { None } else { Some(bind(&settings).await?) };
+    let end = CancellationToken::new();
+    let page = match listener {
+        Some(listener) => {
+            let address = listener.local_addr().map_err(|cause| Exit::failed(format!("listen: {cause}")))?;
+            say(&format!("page      http://{address}"));
+            let monitor = wire.connect("dashboard", false)?;
+            Some(tokio::spawn(dashboard::serve(listener, ledger.clone(), monitor, end.clone())))
+        }
+        None => None,
+    };
+    say(&format!("state     {}", settings.data.value.display()));
+    for watched in &observing.repositories {
+        say(&format!("watching  {}  {}", watched.source.name, verdicts::shown(&watched.source.url)));
+    }
+
+    let dispatcher = {
+        let broker = wire.connect("dispatcher", true)?;
+        let refused = until_up(&broker, &shutdown).await;
+        if let Err(exit) = refused {
+            end.cancel();
+            return Err(exit);
+        }
+        let (ledger, end) = (ledger.clone(), end.clone());
+        keep_running("dispatcher", end.clone(), move || {
+            dispatcher::run(dispatching(), broker.clone(), ledger.clone(), end.clone())
+        })
+    };
+    let runner = {
+        let broker = wire.connect("runner", false)?;
+        let running = running(&settings, None)?;
+        say(&format!("runner    {}", count(usize::from(settings.slots.value), "slot")));
+        let stop = runner::Stop { drain: shutdown.drain.clone(), now: shutdown.now.clone() };
+        keep_running("runner", shutdown.drain.clone(), move || runner::run(running.clone(), broker.clone(), stop.clone()))
+    };
+
+    let exit = if options.once {
+        once::run(observing, wire.connect("observer", false)?, &ledger, &shutdown).await
+    } else {
+        watch(observing, wire.connect("observer", false)?, &ledger, &shutdown).await
+    };
+
+    // In the order of the path: nothing new, then what runs, then the ledger.
+    shutdown.drain.cancel();
+    join("runner", runner).await;
+    end.cancel();
+    join("dispatcher", dispatcher).await;
+    if let Some(page) = page {
+        drop(page.await);
+    }
+    exit
+}
+
+/// Watches until a stop signal comes.
+async fn watch(observing: observer::Settings, broker: Broker, ledger: &Ledger, shutdown: &Shutdown) -> Result<Exit, Exit> {
+    let printer = tokio::spawn(verdicts::print_as_they_come(ledger.clone(), shutdown.now.clone()));
+    let stop = shutdown.drain.clone();
+    let observer = keep_running("observer", stop.clone(), move || observer::run(observing.clone(), broker.clone(), stop.clone()));
+    shutdown.drain.cancelled().await;
+    join("observer", observer).await;
+    printer.abort();
+    Ok(Exit::GOOD)
+}
+
+/// Where the roles of this process meet.
+enum Wire {
+    Embedded(Embedded),
+    Rabbit(String),
+}
+
+impl Wire {
+    fn new(choice: &BrokerChoice) -> Self {
+        match choice {
+            BrokerChoice::Embedded => Self::Embedded(Embedded::new()),
+            BrokerChoice::Rabbit(url) => Self::Rabbit(url.clone()),
+        }
+    }
+
+    /// Each role has a connection of its own, as it would have in a process of its own.
+    fn connect(&self, name: &str, declares: bool) -> Result<Broker, Exit> {
+        match self {
+            Self::Embedded(hub) => Ok(hub.connect(role(name, declares))),
+            Self::Rabbit(url) => Broker::rabbit(url, role(name, declares)).map_err(|cause| Exit::usage(cause.to_string())),
+        }
+    }
+}
+
+async fn until_up(broker: &Broker, shutdown: &Shutdown) -> Result<(), Exit> {
+    tokio::select! {
+        up = broker.wait_until_up() => up.map_err(|refused| Exit::not_found(refused.to_string())),
+        () = shutdown.drain.cancelled() => Err(Exit::INTERRUPTED),
+    }
+}
+
+/// Runs a role until it ends because `stop` asked for it; an error or a panic starts it again, with a
+/// growing pause, so that one role's fault is not the end of the others.
+fn keep_running<F, R, E>(name: &'static str, stop: CancellationToken, start: F) -> JoinHandle<()>
+where
+    F: Fn() -> R + Send + 'static,
+    R: Future<Output = Result<(), E>> + Send + 'static,
+    E: Display + Send + 'static,
+{
+    tokio::spawn(async move {
+        let mut pause = Duration::from_millis(200);
+        loop {
+            match tokio::spawn(start()).await {
+                Ok(Ok(())) if stop.is_cancelled() => return,
+                Ok(Ok(())) => tracing::error!("the {name} ended without being asked to"),
+                Ok(Err(cause)) => tracing::error!("the {name} failed: {cause}"),
+                Err(panic) => tracing::error!("the {name} broke: {panic}"),
+            }
+            if stop.is_cancelled() {
+                return;
+            }
+            tracing::error!("starting the {name} again in {pause:?}");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return,
+            }
+            pause = (pause * 2).min(Duration::from_secs(30));
+        }
+    })
+}
+
+async fn join(name: &str, task: JoinHandle<()>) {
+    if let Err(cause) = task.await {
+        tracing::error!("the {name} broke while it stopped: {cause}");
+    }
+}
+
+/// One `up` per data folder: two would take each other's workspaces.
+fn lock(data: &Path) -> Result<File, Exit> {
+    let path = data.join("lock");
+    let open = || -> std::io::Result<File> {
+        std::fs::create_dir_all(data)?;
+        File::options().create(true).truncate(false).write(true).open(&path)
+    };
+    let file = open().map_err(|cause| Exit::failed(format!("use the state folder {}: {cause}\n  try   --data DIR", data.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Exit::failed(format!(
+            "another thump uses {}\n  try   --data DIR with another folder, or name all repositories in one `thump up`",
+            data.display()
+        ))),
+        Err(TryLockError::Error(cause)) => Err(Exit::failed(format!("lock {}: {cause}", path.display()))),
+    }
+}
