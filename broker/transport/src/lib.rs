@@ -11,6 +11,8 @@
 //! - Every connection is rebuilt for ever by one supervisor; a consumer outlives all of that and says
 //!   when what it handed out has become void ([`Event::Interrupted`]).
 
+#[cfg(test)]
+mod conformance;
 mod consumer;
 mod embedded;
 mod error;
