@@ -154,7 +154,7 @@ pub(super) async fn many_publishers_and_consumers_lose_and_double_nothing(fixtur
             })
         })
         .collect();
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (tell, mut told) = tokio::sync::mpsc::channel(PUBLISHERS * EACH);
     let workers: Vec<_> = consumers
         .into_iter()
         .map(|mut consumer| {
@@ -163,7 +163,7 @@ pub(super) async fn many_publishers_and_consumers_lose_and_double_nothing(fixtur
                 while let Some(Event::Delivery(delivery)) = consumer.next().await {
                     let text = text(&delivery);
                     assert_eq!(delivery.ack().await, Settled::Done);
-                    tell.send(text).expect("the test listens");
+                    tell.send(text).await.expect("the test listens");
                 }
             })
         })

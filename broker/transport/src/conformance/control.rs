@@ -44,8 +44,11 @@ pub(super) async fn whoever_stopped_listening_is_unroutable(fixture: &impl Fixtu
     let client = with_topology(fixture).await;
     let mut north = listening(&client, runner("north", "linux")).await;
     let south = listening(&client, runner("south", "linux")).await;
+    let mut east = listening(&client, runner("east", "linux")).await;
     drop(south);
     becomes_unroutable(&client, &to_runner("south")).await;
+    east.stop().await;
+    becomes_unroutable(&client, &to_runner("east")).await;
     client.publish(order(&to_runner("north"))).await.expect("north still listens");
     assert_eq!(heard(&mut north).await, "runner.north");
     let nobody = client.publish(order(&Topic::Pool("windows".parse().expect("a pool name")))).await;

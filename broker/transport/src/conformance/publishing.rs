@@ -56,7 +56,7 @@ pub(super) async fn each_unroutable_message_among_many_is_told_from_the_others(f
 }
 
 pub(super) async fn a_full_work_queue_refuses_and_keeps_what_it_has(fixture: &impl Fixture) {
-    fills_up(fixture, &jobs(), |number| job(number)).await;
+    fills_up(fixture, &jobs(), job).await;
 }
 
 pub(super) async fn a_full_log_queue_refuses_and_keeps_what_it_has(fixture: &impl Fixture) {

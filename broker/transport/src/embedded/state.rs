@@ -274,7 +274,7 @@ impl State {
         self.route(Exchange::Dead, &key, &held.message.content, Some(&death))
     }
 
-    /// No more deliveries; what is held stays valid.
+    /// No more deliveries; what is held stays valid. An exclusive queue is gone with its consumer.
     pub(super) fn stop(&mut self, id: ConsumerId) {
         let Some(consumer) = self.consumers.get_mut(&id) else { return };
         if std::mem::replace(&mut consumer.stopped, true) {
@@ -284,13 +284,17 @@ impl State {
         if self.waiting_for_queue.remove(&id) {
             return;
         }
-        if let Some(queue) = self.queues.get_mut(&consumer.queue) {
+        let (name, exclusive) = (consumer.queue.clone(), consumer.wants.exclusive);
+        if let Some(queue) = self.queues.get_mut(&name) {
             queue.consumers -= 1;
             queue.leave(id);
         }
+        if exclusive {
+            self.delete_if_unused(&name);
+        }
     }
 
-    /// The end of a consumer: what it held goes back, its exclusive queue goes with it.
+    /// The end of a consumer: what it held goes back.
     pub(super) fn end_consumer(&mut self, id: ConsumerId) {
         self.stop(id);
         let Some(consumer) = self.consumers.remove(&id) else { return };
@@ -298,9 +302,6 @@ impl State {
             if let Some(held) = self.held.remove(&tag) {
                 self.give_back(held);
             }
-        }
-        if consumer.wants.exclusive {
-            self.delete_if_unused(&consumer.queue);
         }
         self.hand_out(&consumer.queue);
     }
