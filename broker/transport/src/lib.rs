@@ -162,7 +162,9 @@ impl Broker {
     /// [`Exchange::Logs`] are transient; all others survive a restart of the broker.
     ///
     /// # Errors
-    /// See [`PublishError`]; after [`PublishError::Unknown`] publish again with the same id.
+    /// See [`PublishError`]; after [`PublishError::Unknown`] publish again with the same id. A message
+    /// that never fits (body above [`messages::MAX_BODY_BYTES`], a name above 255 bytes) is
+    /// [`PublishError::Refused`], and only that one of a batch.
     pub async fn publish(&self, outgoing: Outgoing) -> Result<(), PublishError> {
         let mut results = self.publish_all(vec![outgoing]).await;
         results.pop().unwrap_or(Err(PublishError::Unknown { why: "the broker crate gave no answer".into() }))

@@ -88,6 +88,7 @@ macro_rules! suite {
                 publishing::each_unroutable_message_among_many_is_told_from_the_others,
                 publishing::a_full_work_queue_refuses_and_keeps_what_it_has,
                 publishing::a_full_log_queue_refuses_and_keeps_what_it_has,
+                publishing::what_does_not_fit_the_wire_is_refused_alone,
                 publishing::one_mebibyte_travels_and_one_byte_more_does_not,
                 dead_letters::a_message_put_aside_arrives_once_and_the_next_one_is_handled,
                 dead_letters::a_message_that_always_comes_back_is_put_aside_by_the_broker,

@@ -112,3 +112,23 @@ pub(super) async fn one_mebibyte_travels_and_one_byte_more_does_not(fixture: &im
     assert!(arrived.envelope.as_ref() == Ok(&large.envelope), "a large body changed on its way");
     assert_eq!(arrived.ack().await, Settled::Done);
 }
+
+pub(super) async fn what_does_not_fit_the_wire_is_refused_alone(fixture: &impl Fixture) {
+    let client = with_topology(fixture).await;
+    let mut key = job(1);
+    key.key = "k".repeat(256);
+    let mut kind = job(2);
+    kind.envelope.kind = "k".repeat(256);
+    let mut address = job(3);
+    address.envelope = address.envelope.answer_to("a".repeat(256), "c");
+    let mut correlation = job(4);
+    correlation.envelope = correlation.envelope.answer_to("a", "c".repeat(256));
+
+    let answers = client.publish_all(vec![job(0), key, kind, address, correlation, job(5)]).await;
+    assert_eq!((&answers[0], &answers[5]), (&Ok(()), &Ok(())));
+    for answer in &answers[1..5] {
+        assert!(matches!(answer, Err(PublishError::Refused { .. })), "{answer:?}");
+    }
+    let mut consumer = consuming(&client, jobs(), 1).await;
+    assert_eq!(drain(&mut consumer, 2).await, ["0", "5"]);
+}

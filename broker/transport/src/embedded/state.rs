@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use messages::{Envelope, MAX_BODY_BYTES};
+use messages::{Envelope, MAX_BODY_BYTES, Malformed};
 use tokio::sync::{mpsc, oneshot};
 
 use super::queues::{ConsumerId, Content, Place, QueueName, QueueState, Stored};
@@ -15,6 +15,11 @@ use super::settle::Hold;
 use crate::consumer::How;
 use crate::error::{PublishError, SettleError};
 use crate::{Binding, Death, Delivery, Depth, Event, Exchange, Outgoing, Queue, QueueSpec, Settled};
+
+/// A reason is for people; the same cut as over RabbitMQ.
+const LONGEST_REASON: usize = 1000;
+/// AMQP 0-9-1, section 4.2.5.3.
+const LONGEST_SHORT_STRING: usize = 255;
 
 /// Names one unsettled delivery. Never used twice.
 pub(super) type Tag = u64;
@@ -114,9 +119,7 @@ impl State {
 
     pub(super) fn publish(&mut self, outgoing: Outgoing) -> Result<(), PublishError> {
         let Outgoing { exchange, key, envelope } = outgoing;
-        let bytes = envelope.body.len();
-        if bytes > MAX_BODY_BYTES {
-            let why = format!("the message has {bytes} bytes, the limit is {MAX_BODY_BYTES}");
+        if let Err(why) = fits_the_wire(&key, &envelope) {
             return Err(PublishError::Refused { exchange: exchange.name().to_owned(), key, why });
         }
         self.route(exchange, &key, &Arc::new(Content::Understood(envelope)), None)
@@ -270,7 +273,8 @@ impl State {
     fn put_aside(&mut self, held: &Held, reason: &str) -> Result<(), PublishError> {
         let Some(queue) = self.queues.get(&held.queue) else { return Ok(()) };
         let key = queue.spec.put_aside_key().to_owned();
-        let death = Death { queue: held.queue.to_string(), reason: reason.to_owned() };
+        let reason = reason.chars().take(LONGEST_REASON).collect();
+        let death = Death { queue: held.queue.to_string(), reason };
         self.route(Exchange::Dead, &key, &held.message.content, Some(&death))
     }
 
@@ -359,6 +363,25 @@ impl State {
             asker.answer.send(answer).ok();
         }
     }
+}
+
+/// What could not travel over RabbitMQ does not travel here either: a role would learn it too late.
+fn fits_the_wire(key: &str, envelope: &Envelope) -> Result<(), String> {
+    if envelope.body.len() > MAX_BODY_BYTES {
+        return Err(Malformed::TooLarge { bytes: envelope.body.len() }.to_string());
+    }
+    let fields = [
+        ("routing key", Some(key)),
+        ("kind", Some(envelope.kind.as_str())),
+        ("reply address", envelope.reply_to.as_deref()),
+        ("correlation id", envelope.correlation_id.as_deref()),
+    ];
+    for (what, text) in fields {
+        if text.is_some_and(|text| text.len() > LONGEST_SHORT_STRING) {
+            return Err(format!("its {what} is longer than {LONGEST_SHORT_STRING} bytes"));
+        }
+    }
+    Ok(())
 }
 
 fn delivery_of(message: &Stored, hold: Option<Hold>) -> Delivery {
