@@ -4,7 +4,7 @@ use messages::{MAX_BODY_BYTES, Malformed, Probe, VERSION};
 
 use super::verbs::*;
 use super::{Fixture, Forgery};
-use crate::{DELIVERY_LIMIT, Exchange, Outgoing, Queue, Settled};
+use crate::{DELIVERY_LIMIT, Exchange, Outgoing, PublishError, Queue, SettleError, Settled};
 
 pub(super) async fn a_message_put_aside_arrives_once_and_the_next_one_is_handled(fixture: &impl Fixture) {
     let client = with_topology(fixture).await;
@@ -92,4 +92,23 @@ pub(super) async fn a_log_chunk_can_be_put_aside_as_well(fixture: &impl Fixture)
     assert_eq!(chunk.dead_letter("no offset").await, Ok(Settled::Done));
     let (letter, death) = only_dead_letter(&client).await;
     assert_eq!((letter.key.as_str(), death.queue.as_str(), death.reason.as_str()), ("logs", "thump.logs", "no offset"));
+}
+
+pub(super) async fn a_message_that_cannot_be_put_aside_stays_in_its_queue(fixture: &impl Fixture) {
+    let client = with_topology(fixture).await;
+    let letter = |number: usize| Outgoing::new(Exchange::Dead, "jobs", envelope(&number.to_string()));
+    let room = Queue::Dead.spec().max_length as usize;
+    for answer in client.publish_all((0..room).map(letter).collect()).await {
+        answer.expect("room for all of them");
+    }
+    eventually("no room any more", async || client.publish(letter(0)).await.is_err()).await;
+
+    publish_jobs(&client, 0..1).await;
+    let mut consumer = consuming(&client, jobs(), 1).await;
+    let poison = delivery(&mut consumer).await;
+    let refused = poison.dead_letter("nobody understands it").await;
+    assert!(matches!(refused, Err(SettleError::DeadLetter(PublishError::QueueFull { .. }))), "{refused:?}");
+    let again = delivery(&mut consumer).await;
+    assert_eq!((text(&again).as_str(), again.redelivered), ("0", true));
+    assert_eq!(again.ack().await, Settled::Done);
 }

@@ -95,6 +95,7 @@ macro_rules! suite {
                 dead_letters::a_message_that_says_nothing_about_itself_is_put_aside_whole,
                 dead_letters::a_message_beyond_the_limit_is_put_aside_whole,
                 dead_letters::garbage_in_a_good_envelope_is_found_when_it_is_opened,
+                dead_letters::a_message_that_cannot_be_put_aside_stays_in_its_queue,
                 dead_letters::a_log_chunk_can_be_put_aside_as_well,
                 control::a_control_message_reaches_all_a_pool_or_one,
                 control::whoever_stopped_listening_is_unroutable,
