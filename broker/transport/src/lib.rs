@@ -180,19 +180,21 @@ impl Broker {
 
     /// Consumes `queue` with at most `prefetch` unsettled deliveries, until the [`Consumer`] is dropped.
     /// Never fails: what is in the way shows as [`Event::Interrupted`] and in [`Broker::link`].
+    #[expect(clippy::needless_pass_by_value, reason = "a role names what it consumes once and keeps no copy")]
     pub fn consume(&self, queue: Queue, prefetch: u16) -> Consumer {
         match &self.backend {
             Backend::Embedded(connection) => connection.consume(&queue, prefetch),
-            Backend::Rabbit(connection) => connection.consume(queue, prefetch),
+            Backend::Rabbit(connection) => connection.consume(&queue, prefetch),
         }
     }
 
     /// Listens on an exclusive control queue of its own, which is gone when this process is. Deliveries
     /// need no ack. [`Event::Resumed`] says that the queue stands (again).
+    #[expect(clippy::needless_pass_by_value, reason = "a role names what it consumes once and keeps no copy")]
     pub fn listen(&self, listener: Listener) -> Consumer {
         match &self.backend {
             Backend::Embedded(connection) => connection.listen(&listener),
-            Backend::Rabbit(connection) => connection.listen(listener),
+            Backend::Rabbit(connection) => connection.listen(&listener),
         }
     }
 
