@@ -1,0 +1,232 @@
+//! One attempt from its checkout to its outcome. Must not know: the broker, the spool's results.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use messages::{ErroredKind, ErroredReason, Job, MAX_TIMEOUT_SECONDS, Outcome, StepEnd, StepResult, Work};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::checkout::{self, CheckoutError};
+use crate::context::Context;
+use crate::holdings::Ticket;
+use crate::output::Log;
+use crate::process::{self, StopWhy, Supervised, Told};
+use crate::recognise;
+use crate::supervisor::orders::{Begin, End};
+use crate::workspace::Workspace;
+
+/// The longest detail of an outcome.
+const MAX_DETAIL: usize = 4000;
+/// How long SIGTERM may take for what the steps left running.
+const STRAY_GRACE: Duration = Duration::from_millis(500);
+/// How long the last output may take after the tree is gone.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
+
+/// What can be made ready before it is certain that the job is ours.
+pub(crate) struct Prepared {
+    pub(crate) workspace: Workspace,
+    supervised: std::io::Result<Supervised>,
+    checkout: JoinHandle<Result<(), CheckoutError>>,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) steps: Vec<StepResult>,
+    /// The reason, if an order ended it: then the outcome may not matter.
+    pub(crate) stopped: Option<StopWhy>,
+}
+
+/// Starts the checkout and the supervisor side by side.
+pub(crate) fn prepare(context: &Arc<Context>, job: &Job) -> std::io::Result<Prepared> {
+    let workspace = context.workspaces.take(job.repository.name.as_str())?;
+    let (mirrors, folder) = (context.mirrors.clone(), workspace.checkout.clone());
+    let (source, ref_name, commit) = (job.repository.clone(), job.ref_name.clone(), job.commit.clone());
+    let checkout =
+        tokio::spawn(async move { checkout::check_out(&mirrors, &source, &ref_name, &commit, folder).await });
+    let supervised = Supervised::start(&context.settings.supervisor);
+    Ok(Prepared { workspace, supervised, checkout })
+}
+
+impl Prepared {
+    /// Gives everything back unused, or used. Waits for a checkout that still writes.
+    pub(crate) async fn discard(self, context: &Context) {
+        drop(self.supervised);
+        self.checkout.abort();
+        // Aborting does not end a thread that writes, but the wait for it; its files go all the same.
+        drop(self.checkout.await);
+        context.workspaces.discard(self.workspace).await;
+    }
+}
+
+/// Runs the attempt. Everything that is said goes into `log`.
+pub(crate) async fn run(
+    context: &Context,
+    job: &Job,
+    ticket: &Ticket,
+    prepared: std::io::Result<Prepared>,
+    log: &mut Log,
+    mut stop: watch::Receiver<Option<StopWhy>>,
+) -> (Ended, Option<Workspace>) {
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(cause) => return (host("make a workspace", &cause.to_string(), log), None),
+    };
+    let Prepared { workspace, supervised, mut checkout } = prepared;
+    let checked_out = tokio::select! {
+        done = &mut checkout => done.unwrap_or_else(|cause| Err(CheckoutError::Refused { why: cause.to_string() })),
+        Ok(why) = stop.wait_for(Option::is_some) => {
+            let stopped = *why;
+            checkout.abort();
+            return (Ended { outcome: Outcome::Cancelled, steps: Vec::new(), stopped }, Some(workspace));
+        }
+    };
+    let ended = match (checked_out, supervised) {
+        (Err(cause), _) => errored(cause.kind(), &cause.to_string(), cause.worth_retrying(), log),
+        (Ok(()), Err(cause)) => host("start a process", &cause.to_string(), log),
+        (Ok(()), Ok(supervised)) => steps(context, job, ticket, &workspace, supervised, log, stop).await,
+    };
+    (ended, Some(workspace))
+}
+
+async fn steps(
+    context: &Context,
+    job: &Job,
+    ticket: &Ticket,
+    workspace: &Workspace,
+    mut supervised: Supervised,
+    log: &mut Log,
+    mut stop: watch::Receiver<Option<StopWhy>>,
+) -> Ended {
+    let steps: Vec<String> = match &job.spec.work {
+        Work::Steps { steps } => steps.iter().map(|step| step.run.clone()).collect(),
+        Work::Recognise => match recognise::recognise(&workspace.checkout) {
+            Some(found) => {
+                log.say(&format!("no .thump.toml; recognised {}: {}", found.by, found.steps.join(" && ")));
+                found.steps
+            }
+            None => return errored(ErroredKind::NothingToRun, recognise::NOTHING, false, log),
+        },
+    };
+    let dir = match directory(&workspace.checkout, job.spec.dir.as_deref()) {
+        Ok(dir) => dir,
+        Err(why) => return errored(ErroredKind::Pipeline, &why, false, log),
+    };
+    let env = match environment(job, ticket, workspace) {
+        Ok(env) => env,
+        Err(why) => return errored(ErroredKind::Pipeline, &why, false, log),
+    };
+    let grace = context.settings.grace;
+    let begin = Begin {
+        steps: steps.clone(),
+        dir,
+        env,
+        timeout_ms: job.spec.timeout_seconds.min(MAX_TIMEOUT_SECONDS) * 1000,
+        grace_ms: millis(grace),
+        stray_grace_ms: millis(STRAY_GRACE.min(grace)),
+    };
+    let Some(pipe) = supervised.log.take() else { return host("read the output", "the pipe is gone", log) };
+    let dead = CancellationToken::new();
+    let (told, read) = tokio::join!(
+        async {
+            let told = supervised.run(job.id, begin, &mut stop, grace).await;
+            // The pipe is closed now, unless somebody outside the tree has it.
+            let dead = dead.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(LAST_OUTPUT).await;
+                dead.cancel();
+            });
+            told
+        },
+        log.fill_from(pipe, dead.clone())
+    );
+    dead.cancel();
+    if let Err(cause) = read {
+        return host("read the output", &cause.to_string(), log);
+    }
+    let stopped = *stop.borrow();
+    judge(told, steps, stopped, log)
+}
+
+/// What the supervisor's words mean.
+fn judge(told: Told, steps: Vec<String>, stopped: Option<StopWhy>, log: &mut Log) -> Ended {
+    let results = told.steps.iter().zip(steps);
+    let results: Vec<StepResult> =
+        results.map(|(&(end, duration_ms), run)| StepResult { run, end, duration_ms }).collect();
+    let green = results.iter().all(|step| step.end == StepEnd::Exited { code: 0 });
+    let outcome = match told.end {
+        Some(End::Done) if green => Outcome::Passed,
+        Some(End::Done) => Outcome::Failed,
+        Some(End::TimedOut) => Outcome::TimedOut,
+        Some(End::Stopped) => Outcome::Cancelled,
+        Some(End::NotStarted { why }) => return host("start a process", &why, log),
+        None => return host("keep the supervisor of the job", "it was killed, perhaps by the job", log),
+    };
+    // One that ended by itself while it was being stopped has its own verdict, unless it is void.
+    let stopped = stopped.filter(|why| outcome == Outcome::Cancelled || *why == StopWhy::Void);
+    Ended { outcome, steps: results, stopped }
+}
+
+fn host(act: &str, why: &str, log: &mut Log) -> Ended {
+    errored(ErroredKind::Host, &format!("the runner's machine could not {act}: {why}"), true, log)
+}
+
+fn errored(kind: ErroredKind, detail: &str, worth_retrying: bool, log: &mut Log) -> Ended {
+    let detail: String = detail.chars().take(MAX_DETAIL / 4).collect();
+    log.say(&format!("thump: {detail}"));
+    Ended {
+        outcome: Outcome::Errored { reason: ErroredReason { kind, detail }, worth_retrying },
+        steps: Vec::new(),
+        stopped: None,
+    }
+}
+
+/// Where the steps start. Never outside the checkout, whatever links it holds.
+fn directory(checkout: &Path, dir: Option<&str>) -> Result<PathBuf, String> {
+    let top = checkout.canonicalize().map_err(|cause| format!("find the checkout: {cause}"))?;
+    let Some(dir) = dir else { return Ok(top) };
+    match top.join(dir).canonicalize() {
+        Ok(path) if path.starts_with(&top) && path.is_dir() => Ok(path),
+        _ => Err(format!("the job's dir {dir:?} is no folder of the checkout")),
+    }
+}
+
+/// The whole environment of a step, the later entries over the earlier ones: a little of the runner's,
+/// the job's, and ours, which a job cannot fake.
+fn environment(job: &Job, ticket: &Ticket, workspace: &Workspace) -> Result<Vec<(String, String)>, String> {
+    let mut env = process::inherited();
+    for (name, value) in &job.spec.env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(format!(
+                "the job's environment variable {name:?} has a name or value that no process can have"
+            ));
+        }
+        env.push((name.clone(), value.clone()));
+    }
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    env.extend(
+        [
+            ("CI", "true".to_owned()),
+            ("THUMP", "true".to_owned()),
+            ("THUMP_REPOSITORY", job.repository.name.to_string()),
+            ("THUMP_REF", job.ref_name.to_string()),
+            ("THUMP_COMMIT", job.commit.to_string()),
+            ("THUMP_BUILD", job.build_number.to_string()),
+            ("THUMP_JOB", job.id.to_string()),
+            ("THUMP_JOB_NAME", job.name.replace('\0', "")),
+            ("THUMP_ATTEMPT", ticket.attempt.to_string()),
+            ("THUMP_WORKSPACE", path(&workspace.checkout)),
+            ("TMPDIR", path(&workspace.tmp)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    Ok(env)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

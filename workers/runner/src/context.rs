@@ -1,0 +1,211 @@
+//! What all tasks of a runner share.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use broker::{Broker, Delivery};
+use messages::{Incarnation, JobId, RunnerName};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Settings;
+use crate::holdings::Holdings;
+use crate::mirror::Mirrors;
+use crate::process::StopWhy;
+use crate::spool::{Entry, Spool};
+use crate::stream::Cursor;
+use crate::workspace::Workspaces;
+
+/// The longest rest after a fault of our own machine.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+/// How long the last workspaces may take to go when the runner leaves.
+const TIDY_LIMIT: Duration = Duration::from_secs(5);
+
+/// One runner's life.
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) name: RunnerName,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) broker: Broker,
+    pub(crate) mirrors: Mirrors,
+    pub(crate) workspaces: Workspaces,
+    pub(crate) spool: Spool,
+    /// One permit per slot.
+    pub(crate) slots: Arc<Semaphore>,
+    /// Something is worth a beat before its time.
+    pub(crate) beat_now: Notify,
+    /// Something was forgotten: a drain may be over.
+    pub(crate) changed: Notify,
+    pub(crate) draining: AtomicBool,
+    /// Faults of our own machine in a row.
+    faults: AtomicU32,
+    /// Ends with [`crate::run`].
+    pub(crate) life: CancellationToken,
+    leases: TaskTracker,
+    holdings: Mutex<Holdings<Delivery>>,
+    attempts: Mutex<HashMap<JobId, Arc<Attempt>>>,
+}
+
+/// The means to reach an attempt from outside its own task.
+pub(crate) struct Attempt {
+    pub(crate) stop: watch::Sender<Option<StopWhy>>,
+    pub(crate) cursor: Cursor,
+    pub(crate) entry: Entry,
+    /// Send the report again.
+    pub(crate) again: Notify,
+    /// Nobody needs anything of it any more.
+    pub(crate) forgotten: CancellationToken,
+    pub(crate) handed_back: AtomicBool,
+}
+
+/// What becomes of the delivery of a job that is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settle {
+    Ack,
+    Requeue,
+}
+
+impl Attempt {
+    pub(crate) fn new(entry: Entry) -> Arc<Self> {
+        Arc::new(Self {
+            stop: watch::Sender::new(None),
+            cursor: Cursor::default(),
+            entry,
+            again: Notify::new(),
+            forgotten: CancellationToken::new(),
+            handed_back: AtomicBool::new(false),
+        })
+    }
+
+    /// Asks it to stop; a graver reason than one given before replaces it.
+    pub(crate) fn stop(&self, why: StopWhy) {
+        self.stop.send_if_modified(|now| {
+            let graver = Some(why) > *now;
+            if graver {
+                *now = Some(why);
+            }
+            graver
+        });
+    }
+}
+
+impl Context {
+    pub(crate) fn new(
+        settings: Settings,
+        name: RunnerName,
+        broker: Broker,
+        mirrors: Mirrors,
+        workspaces: Workspaces,
+        spool: Spool,
+    ) -> Self {
+        let incarnation = Incarnation(uuid::Uuid::new_v4());
+        Self {
+            slots: Arc::new(Semaphore::new(usize::from(settings.slots))),
+            settings,
+            name,
+            incarnation,
+            broker,
+            mirrors,
+            workspaces,
+            spool,
+            beat_now: Notify::new(),
+            changed: Notify::new(),
+            draining: AtomicBool::new(false),
+            faults: AtomicU32::new(0),
+            life: CancellationToken::new(),
+            leases: TaskTracker::new(),
+            holdings: Mutex::new(Holdings::new(incarnation)),
+            attempts: Mutex::default(),
+        }
+    }
+
+    /// Starts a task that ends with this life at the latest.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let life = self.life.clone();
+        tokio::spawn(async move { life.run_until_cancelled_owned(task).await });
+    }
+
+    /// Starts the task of a job, whose last act is to remove its workspace.
+    pub(crate) fn spawn_lease(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let life = self.life.clone();
+        self.leases.spawn(async move { life.run_until_cancelled_owned(task).await });
+    }
+
+    /// Waits until no file of a job is left, within limits: the next start removes the rest.
+    pub(crate) async fn tidy(&self) {
+        self.leases.close();
+        let all = async {
+            self.leases.wait().await;
+            self.workspaces.settle().await;
+        };
+        if tokio::time::timeout(TIDY_LIMIT, all).await.is_err() {
+            tracing::warn!("files of jobs are left in the runner's folder; the next start removes them");
+        }
+    }
+
+    pub(crate) fn holdings(&self) -> MutexGuard<'_, Holdings<Delivery>> {
+        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn attempts(&self) -> MutexGuard<'_, HashMap<JobId, Arc<Attempt>>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn attempt(&self, job: JobId) -> Option<Arc<Attempt>> {
+        self.attempts().get(&job).cloned()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Forgets a job with its spool. The delivery that brought it is settled as told; other copies
+    /// go back to the queue unless the job is done, because they may belong to a later attempt.
+    pub(crate) async fn forget(&self, job: JobId, delivery: Settle, copies: Settle) {
+        let attempt = self.attempts().remove(&job);
+        if let Some(attempt) = attempt {
+            attempt.forgotten.cancel();
+            let entry = attempt.entry.clone();
+            let removed = tokio::task::spawn_blocking(move || entry.remove()).await;
+            if let Err(cause) = removed {
+                tracing::warn!(%job, %cause, "spool not removed");
+            }
+        }
+        let (original, others) = self.holdings().forget(job);
+        if let Some(one) = original {
+            settle(one, delivery).await;
+        }
+        for copy in others {
+            settle(copy, copies).await;
+        }
+        self.changed.notify_one();
+    }
+
+    /// Counts a fault of our own machine, or that there was none, and gives how long to rest: a broken
+    /// machine must not eat the queue.
+    pub(crate) fn rest_after(&self, fault: bool) -> Duration {
+        if !fault {
+            self.faults.store(0, Ordering::Relaxed);
+            return Duration::ZERO;
+        }
+        let before = self.faults.fetch_add(1, Ordering::Relaxed);
+        (Duration::from_secs(1) * 2_u32.saturating_pow(before.min(10))).min(LONGEST_REST)
+    }
+}
+
+/// Void is no failure: the delivery comes again and is claimed again.
+pub(crate) async fn settle(delivery: Delivery, how: Settle) {
+    match how {
+        Settle::Ack => delivery.ack().await,
+        Settle::Requeue => delivery.requeue().await,
+    };
+}
+
+/// Runs something that blocks, off the runtime's threads.
+pub(crate) async fn blocking<T: Send + 'static>(act: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(act).await.unwrap_or_else(|cause| Err(io::Error::other(cause)))
+}

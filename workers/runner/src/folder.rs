@@ -1,0 +1,98 @@
+//! The folder of one runner: the first free `runner-<n>` of the data folder, locked while we live.
+//!
+//! Any number of runners may start on one data folder. The lock makes it safe to remove what a former
+//! life left, and the name kept beside it lets the dispatcher know the runner again.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use messages::RunnerName;
+
+/// More than any machine has; ends the search on a file system that refuses every lock.
+const MAX_RUNNERS: usize = 10_000;
+
+/// A locked folder. The lock goes with the value, also when the process is killed.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    pub(crate) name: RunnerName,
+    _lock: File,
+}
+
+/// Takes the first folder that no other runner holds.
+pub(crate) fn take(data: &Path, name: Option<RunnerName>) -> io::Result<Folder> {
+    for number in 1..=MAX_RUNNERS {
+        let path = data.join(format!("runner-{number}"));
+        fs::create_dir_all(&path)?;
+        let lock = File::options().create(true).append(true).open(path.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {
+                let name = match name {
+                    Some(name) => name,
+                    None => known_name(&path, number)?,
+                };
+                // Absolute, because the supervisor starts elsewhere.
+                return Ok(Folder { path: path.canonicalize()?, name, _lock: lock });
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(cause)) => return Err(cause),
+        }
+    }
+    Err(io::Error::other(format!("{MAX_RUNNERS} runners hold a folder there, or locks do not work")))
+}
+
+fn known_name(folder: &Path, number: usize) -> io::Result<RunnerName> {
+    let file = folder.join("name");
+    if let Some(name) = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()) {
+        return Ok(name);
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = new_name(&host, number, rand::random());
+    let beside = folder.join("name.new");
+    fs::write(&beside, format!("{name}\n"))?;
+    fs::rename(&beside, &file)?;
+    Ok(name)
+}
+
+/// The random end keeps two machines of one name, or two data folders of one machine, apart.
+fn new_name(host: &str, number: usize, random: u16) -> RunnerName {
+    let plain: String = host
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
+        .skip_while(|c| *c == '-')
+        .take(40)
+        .collect();
+    let host = if plain.is_empty() { "runner" } else { plain.as_str() };
+    match format!("{host}-{number}-{random:04x}").parse() {
+        Ok(name) => name,
+        Err(cause) => unreachable!("only allowed letters are left: {cause}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runners_never_share_a_folder_and_keep_their_names() {
+        let data = tempfile::tempdir().expect("temporary folder");
+        let first = take(data.path(), None).expect("takes");
+        let second = take(data.path(), None).expect("takes");
+        assert_ne!(first.path, second.path);
+        assert_ne!(first.name, second.name);
+        let (path, name) = (first.path.clone(), first.name.clone());
+        drop(first);
+        let again = take(data.path(), None).expect("takes");
+        assert_eq!((again.path, again.name), (path, name));
+    }
+
+    #[test]
+    fn any_host_name_gives_a_legal_name() {
+        for host in ["Büro.local", "", "---", &"x".repeat(300), "(none)"] {
+            assert!(!new_name(host, 9999, u16::MAX).as_str().is_empty());
+        }
+        assert_eq!(new_name("North.example", 2, 0x1f).as_str(), "north-example-2-001f");
+    }
+}

@@ -1,0 +1,107 @@
+//! What a runner owes the ledger, on disk: the log of each attempt and, once it is over, its result.
+//!
+//! A folder per attempt; `result.json` appears whole or not at all. Must not know: brokers, processes.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use messages::{AttemptNumber, Finished, JobId};
+
+/// The longest `result.json` that is read back; one is far below it.
+const MAX_RESULT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The spool of one runner folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Spool {
+    root: PathBuf,
+}
+
+/// The folder of one attempt.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    folder: PathBuf,
+}
+
+impl Spool {
+    /// Opens the spool, gives the results in it, and removes attempts that have none: their runner died
+    /// with them, and a new life that does not list them makes them void.
+    pub(crate) fn open(root: PathBuf) -> io::Result<(Self, Vec<(Entry, Finished)>)> {
+        fs::create_dir_all(&root)?;
+        let mut results = Vec::new();
+        for folder in fs::read_dir(&root)? {
+            let entry = Entry { folder: folder?.path() };
+            match entry.read() {
+                Ok(finished) => results.push((entry, finished)),
+                Err(cause) => {
+                    if cause.kind() != io::ErrorKind::NotFound {
+                        tracing::warn!(folder = %entry.folder.display(), %cause, "unreadable result removed");
+                    }
+                    entry.remove();
+                }
+            }
+        }
+        Ok((Self { root }, results))
+    }
+
+    /// Makes the folder of an attempt. Where the disk refuses it, writing the log into it fails, which
+    /// is looked at there.
+    pub(crate) fn create(&self, job: JobId, attempt: AttemptNumber) -> Entry {
+        let folder = self.root.join(format!("{job}-{attempt}"));
+        if let Err(cause) = fs::create_dir_all(&folder) {
+            tracing::error!(folder = %folder.display(), %cause, "spool folder not made");
+        }
+        Entry { folder }
+    }
+}
+
+impl Entry {
+    /// Where the log is.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// Writes the result so that it survives the end of this process. [`Entry::sync`] makes it survive
+    /// the end of the machine.
+    pub(crate) fn write(&self, finished: &Finished) -> io::Result<()> {
+        let beside = self.folder.join("result.json.new");
+        let mut file = File::create(&beside)?;
+        file.write_all(&serde_json::to_vec(finished)?)?;
+        fs::rename(&beside, self.result())
+    }
+
+    /// Waits until result, log and their names are on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        File::open(self.log())?.sync_data()?;
+        File::open(self.result())?.sync_all()?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// Forgets the attempt. A folder that cannot be removed is said and found again at the next start.
+    pub(crate) fn remove(&self) {
+        // The result first: without it a crash in between leaves nothing that would be sent.
+        drop(fs::remove_file(self.result()));
+        if let Err(cause) = remove_any(&self.folder)
+            && cause.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(folder = %self.folder.display(), %cause, "spool folder not removed");
+        }
+    }
+
+    fn result(&self) -> PathBuf {
+        self.folder.join("result.json")
+    }
+
+    fn read(&self) -> io::Result<Finished> {
+        let path = self.result();
+        if fs::metadata(&path)?.len() > MAX_RESULT_BYTES {
+            return Err(io::Error::other("longer than any result"));
+        }
+        // Without its log a result cannot be completed, but its verdict still counts.
+        Ok(serde_json::from_slice(&fs::read(path)?)?)
+    }
+}
+
+fn remove_any(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+}
