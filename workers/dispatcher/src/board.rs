@@ -1,0 +1,106 @@
+//! All that the dispatcher keeps in memory about the present: runners, leases, logs, publications.
+//!
+//! Plain data, no clock and no I/O: each part says what follows from what it is told. Nothing here is
+//! precious; the ledger and one round of beats bring it back.
+
+use std::collections::BTreeSet;
+
+use messages::{JobId, PoolName, RunnerName};
+
+use crate::Settings;
+use crate::afloat::Afloat;
+use crate::leases::{Lease, Leases};
+use crate::logbook::{End, Logbook};
+use crate::roster::Roster;
+use crate::scheduler::{self, Capacity};
+use crate::settled::{AttemptKey, Settled};
+
+pub(crate) struct Board {
+    /// Which runners live, by their beats.
+    pub(crate) roster: Roster,
+    /// Which runner has which job.
+    pub(crate) leases: Leases,
+    /// How far the logs have come.
+    pub(crate) logbook: Logbook,
+    /// What became of attempts that ended lately.
+    pub(crate) settled: Settled,
+    /// Jobs that lie in their pool's queue, or are on the way there, and are not claimed yet.
+    pub(crate) afloat: Afloat,
+    /// Every pool that was named by a setting, a job or a beat.
+    pub(crate) pools: BTreeSet<PoolName>,
+    /// There may be queued jobs that the publisher has not read.
+    pub(crate) backlog_changed: bool,
+    look_ahead: u32,
+    last_tick: Option<u64>,
+    /// In ticks.
+    reconcile_every: u32,
+    until_reconcile: u32,
+}
+
+/// What one tick of the own clock brought about.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    /// Leases that ended, and whether their runner is heard all the same.
+    pub(crate) ended: Vec<(JobId, Lease, bool)>,
+    pub(crate) gone: Vec<RunnerName>,
+    /// Logs that stay incomplete, and how far they came.
+    pub(crate) given_up: Vec<(AttemptKey, End, u64)>,
+    pub(crate) reconcile: bool,
+}
+
+impl Board {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let lease = settings.ticks(settings.lease);
+        Self {
+            roster: Roster::new(lease),
+            leases: Leases::new(lease),
+            logbook: Logbook::new(settings.ticks(crate::logbook::PATIENCE)),
+            settled: Settled::default(),
+            afloat: Afloat::default(),
+            pools: settings.pools.iter().cloned().collect(),
+            backlog_changed: true,
+            look_ahead: settings.look_ahead,
+            last_tick: None,
+            reconcile_every: settings.ticks(settings.reconcile_every),
+            until_reconcile: settings.ticks(settings.reconcile_every),
+        }
+    }
+
+    /// How many more jobs of `pool` may be published now.
+    pub(crate) fn room(&self, pool: &PoolName) -> usize {
+        let runners: Vec<_> = self
+            .roster
+            .taking(pool)
+            .map(|(name, slots)| Capacity { slots, running: self.leases.count_of(name) })
+            .collect();
+        scheduler::window(&runners, self.look_ahead, self.afloat.count(pool))
+    }
+
+    /// An own tick came back. `None`: it came before, and was given back by a broken connection.
+    pub(crate) fn pass_tick(&mut self, number: u64) -> Option<Passed> {
+        if self.last_tick.is_some_and(|last| number <= last) {
+            return None;
+        }
+        self.last_tick = Some(number);
+        let gone = self.roster.tick();
+        let is_heard = |lease: &Lease| self.roster.is_heard(&lease.runner, lease.life);
+        let ended = self.leases.tick().into_iter().map(|(job, lease)| {
+            let heard = is_heard(&lease);
+            (job, lease, heard)
+        });
+        let ended = ended.collect();
+        let given_up = self.logbook.tick();
+        self.until_reconcile -= 1;
+        let reconcile = self.until_reconcile == 0;
+        if reconcile {
+            self.until_reconcile = self.reconcile_every;
+        }
+        Some(Passed { ended, gone, given_up, reconcile })
+    }
+
+    /// Everybody gets a full period: while nothing could be heard, silence meant nothing.
+    pub(crate) fn refresh(&mut self) {
+        self.roster.refresh();
+        self.leases.refresh();
+    }
+}

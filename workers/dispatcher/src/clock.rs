@@ -1,0 +1,78 @@
+//! The dispatcher's clock: a tick to itself, through the queue in which the beats lie.
+//!
+//! A tick counts when it comes back (`results`), so time advances only while everything before it has
+//! been read, and stands still while the broker is away or takes nothing.
+
+use std::sync::Arc;
+
+use broker::{Exchange, Outgoing, Topic};
+use messages::{AttemptOrder, Envelope, MessageId, Order, Tick};
+use store::LossCause;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, error, warn};
+
+use crate::collect;
+use crate::desk::Desk;
+use crate::term::Halt;
+
+pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
+    let mut pace = interval(desk.settings.tick_every);
+    // After a freeze of the process, lost time is lost: no runner could be heard in it.
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace.reset();
+    for number in 0_u64.. {
+        tokio::select! {
+            biased;
+            () = desk.stop.cancelled() => return Ok(()),
+            _ = pace.tick() => {}
+        }
+        let tick = Tick { incarnation: desk.life, number };
+        let id = MessageId::of(&["tick", &desk.life.to_string(), &number.to_string()]);
+        let envelope = match Envelope::of(&tick, id) {
+            Ok(envelope) => envelope,
+            Err(cause) => {
+                error!(%cause, "a tick could not be packed");
+                continue;
+            }
+        };
+        tokio::select! {
+            () = desk.stop.cancelled() => return Ok(()),
+            sent = desk.broker.publish(Outgoing::new(Exchange::Results, Topic::Tick.key(), envelope)) => {
+                if let Err(cause) = sent {
+                    debug!(%cause, "no tick: leases stand still");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An own tick came back: everything that was sent before it has been read.
+pub(crate) async fn came_back(desk: &Arc<Desk>, tick: &Tick) -> Result<(), Halt> {
+    if tick.incarnation != desk.life {
+        return Ok(());
+    }
+    let Some(passed) = desk.board().pass_tick(tick.number) else { return Ok(()) };
+    for (job, lease, runner_is_heard) in passed.ended {
+        let (cause, detail) = if runner_is_heard {
+            // It lives and does not have it: an answer was lost on the way, the job is not to blame.
+            (LossCause::Infrastructure, format!("runner {} does not list it", lease.runner))
+        } else {
+            (LossCause::RunnerLost, format!("runner {} was not heard for its whole lease", lease.runner))
+        };
+        collect::lose(desk, job, lease.attempt, cause, &detail).await?;
+    }
+    for runner in passed.gone {
+        warn!(%runner, "runner not heard any more");
+        desk.ledger.runner_gone(desk.epoch, &runner).await?;
+        desk.wake_publisher();
+    }
+    for ((job, attempt), end, length) in passed.given_up {
+        warn!(%job, %attempt, here = length, whole = end.length, "the log stays incomplete");
+        desk.order(&end.runner, AttemptOrder { job, attempt, order: Order::Recorded, log_from: None });
+    }
+    if passed.reconcile {
+        desk.wake_reconcile();
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! How far each log has come, and from where a runner must send again. Pure.
+//!
+//! A log never gates a verdict: what is missing after the end is asked for with the order `recorded`,
+//! until the runner's patience and ours ([`PATIENCE`]) are over. Must not know the files.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use messages::{AttemptToken, RunnerName};
+
+use crate::settled::AttemptKey;
+
+/// How long after the end of an attempt its log may be incomplete before it is given up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Logbook {
+    entries: HashMap<AttemptKey, Entry>,
+    patience: u32,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    length: u64,
+    /// Its length when a beat was answered last: no progress since then means that something is lost.
+    at_last_beat: Option<u64>,
+    /// The gap that was asked for outside of a beat: once is enough.
+    asked: Option<u64>,
+    end: Option<End>,
+    ticks_since_end: u32,
+}
+
+/// How a finished attempt's log should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) runner: RunnerName,
+    pub(crate) token: AttemptToken,
+    pub(crate) length: u64,
+    pub(crate) sha256: String,
+}
+
+/// What a beat's answer says about a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Nothing is missing that is not on its way.
+    Nothing,
+    /// More is to come, and does.
+    Coming,
+    /// It has stopped here although the runner sent more: send again from this byte.
+    From(u64),
+    /// All of it is here, and whether it is the right bytes is still to be seen.
+    Check,
+}
+
+impl Logbook {
+    /// `patience` is [`PATIENCE`] in ticks.
+    pub(crate) fn new(patience: u32) -> Self {
+        Self { entries: HashMap::new(), patience }
+    }
+
+    /// A finished attempt whose log may still be on its way.
+    pub(crate) fn ended(&mut self, attempt: AttemptKey, end: End) {
+        self.entries.entry(attempt).or_default().end = Some(end);
+    }
+
+    pub(crate) fn end_of(&self, attempt: AttemptKey) -> Option<&End> {
+        self.entries.get(&attempt).and_then(|entry| entry.end.as_ref())
+    }
+
+    /// The runner of a finished attempt with this token whose log is awaited.
+    pub(crate) fn awaits(&self, attempt: AttemptKey, token: &AttemptToken) -> Option<&RunnerName> {
+        self.end_of(attempt).filter(|end| end.token == *token).map(|end| &end.runner)
+    }
+
+    /// The log reaches to `length` now, after a chunk at `offset` was given. Returns whether a gap showed
+    /// that nobody has asked for yet.
+    pub(crate) fn grew(&mut self, attempt: AttemptKey, offset: u64, length: u64) -> bool {
+        let entry = self.entries.entry(attempt).or_default();
+        entry.length = length;
+        let gap = offset > length && entry.asked != Some(length);
+        if gap {
+            entry.asked = Some(length);
+        }
+        gap
+    }
+
+    /// The length as the files tell it, for a log that nothing was heard of since the start of the term.
+    pub(crate) fn measured(&mut self, attempt: AttemptKey, length: u64) {
+        self.entries.entry(attempt).or_default().length = length;
+    }
+
+    /// A beat lists the attempt and says that `sent` bytes were sent so far.
+    pub(crate) fn listed(&mut self, attempt: AttemptKey, sent: u64) -> Want {
+        let entry = self.entries.entry(attempt).or_default();
+        let wanted = entry.end.as_ref().map_or(sent, |end| end.length.max(sent));
+        let stalled = entry.at_last_beat.replace(entry.length) == Some(entry.length);
+        match (entry.length < wanted, stalled) {
+            (true, true) => Want::From(entry.length),
+            (true, false) => Want::Coming,
+            (false, _) if entry.end.is_some() => Want::Check,
+            (false, _) => Want::Nothing,
+        }
+    }
+
+    /// Whole, void or given up.
+    pub(crate) fn close(&mut self, attempt: AttemptKey) -> Option<End> {
+        self.entries.remove(&attempt).and_then(|entry| entry.end)
+    }
+
+    /// One own tick passed. Returns, and forgets, the logs that are given up, with how far they came.
+    pub(crate) fn tick(&mut self) -> Vec<(AttemptKey, End, u64)> {
+        for entry in self.entries.values_mut().filter(|entry| entry.end.is_some()) {
+            entry.ticks_since_end = entry.ticks_since_end.saturating_add(1);
+        }
+        let over = |entry: &Entry| entry.ticks_since_end >= self.patience;
+        let ended: Vec<_> = self.entries.iter().filter(|(_, entry)| over(entry)).map(|(key, _)| *key).collect();
+        let close = |attempt: AttemptKey| {
+            let entry = self.entries.remove(&attempt)?;
+            entry.end.map(|end| (attempt, end, entry.length))
+        };
+        ended.into_iter().filter_map(close).collect()
+    }
+}

@@ -1,0 +1,150 @@
+//! Which runners live, told by their beats. Pure; time is counted in the dispatcher's own ticks.
+//!
+//! Must not know what a runner's attempts mean for jobs: that is `leases` and `beats`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use messages::{Beat, Incarnation, JobId, PoolName, RunnerName};
+use store::{RunnerState, RunnerView};
+
+/// How many former lives of one runner are told apart from a new one.
+const FORMER_LIVES: usize = 8;
+/// A runner that was silent for so many periods is forgotten altogether.
+const FORGET_AFTER: u32 = 40;
+
+pub(crate) struct Roster {
+    runners: BTreeMap<RunnerName, Known>,
+    /// Ticks of silence after which a runner counts as gone.
+    patience: u32,
+}
+
+struct Known {
+    /// `None`: known from the ledger only; its first beat will tell.
+    life: Option<(Incarnation, u64)>,
+    former: VecDeque<Incarnation>,
+    pool: PoolName,
+    slots: u32,
+    draining: bool,
+    held: BTreeSet<JobId>,
+    silent: u32,
+}
+
+/// What a beat is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The newest of its life.
+    Now,
+    /// The first of a new life: what former lives held and this one does not list is void.
+    NewLife,
+    /// Older than one that was read already, or a repeat of it: it says nothing any more.
+    Late,
+    /// From a life that a newer one has followed.
+    Former,
+}
+
+impl Roster {
+    pub(crate) fn new(patience: u32) -> Self {
+        Self { runners: BTreeMap::new(), patience }
+    }
+
+    /// Takes over what the ledger remembers, so that a restart of the dispatcher does not idle runners
+    /// until their next beat.
+    pub(crate) fn remember(&mut self, runner: &RunnerView) {
+        if runner.state == RunnerState::Gone {
+            return;
+        }
+        let known = Known {
+            life: None,
+            former: VecDeque::new(),
+            pool: runner.pool.clone(),
+            slots: runner.slots,
+            draining: runner.state == RunnerState::Draining,
+            held: BTreeSet::new(),
+            silent: 0,
+        };
+        self.runners.insert(runner.name.clone(), known);
+    }
+
+    /// Notes a beat.
+    pub(crate) fn hear(&mut self, beat: &Beat) -> Heard {
+        let known = self.runners.entry(beat.runner.clone()).or_insert_with(|| Known {
+            life: None,
+            former: VecDeque::new(),
+            pool: beat.pool.clone(),
+            slots: 0,
+            draining: false,
+            held: BTreeSet::new(),
+            silent: 0,
+        });
+        if known.former.contains(&beat.incarnation) {
+            return Heard::Former;
+        }
+        let heard = match known.life {
+            Some((life, sequence)) if life == beat.incarnation && beat.sequence <= sequence => return Heard::Late,
+            Some((life, _)) if life == beat.incarnation => Heard::Now,
+            Some((life, _)) => {
+                known.former.push_back(life);
+                if known.former.len() > FORMER_LIVES {
+                    known.former.pop_front();
+                }
+                Heard::NewLife
+            }
+            // After a restart of the dispatcher each first beat may be that of a new life.
+            None => Heard::NewLife,
+        };
+        known.life = Some((beat.incarnation, beat.sequence));
+        known.pool = beat.pool.clone();
+        known.slots = beat.slots;
+        known.draining = beat.draining;
+        known.held = beat.held.iter().map(|held| held.job).collect();
+        known.silent = 0;
+        heard
+    }
+
+    /// Whether a newer life of `runner` has been heard than this one.
+    pub(crate) fn is_former(&self, runner: &RunnerName, life: Incarnation) -> bool {
+        self.runners.get(runner).is_some_and(|known| known.former.contains(&life))
+    }
+
+    /// Where to reach the runner: its life and the number of its last beat.
+    pub(crate) fn address(&self, runner: &RunnerName) -> Option<(Incarnation, u64)> {
+        self.runners.get(runner).and_then(|known| known.life)
+    }
+
+    /// Whether the runner was heard within the period, in this life.
+    pub(crate) fn is_heard(&self, runner: &RunnerName, life: Incarnation) -> bool {
+        let here = |known: &Known| known.silent < self.patience && known.life.is_some_and(|(now, _)| now == life);
+        self.runners.get(runner).is_some_and(here)
+    }
+
+    /// Names and slots of the runners of `pool` that are heard and take jobs.
+    pub(crate) fn taking<'a>(&'a self, pool: &'a PoolName) -> impl Iterator<Item = (&'a RunnerName, u32)> {
+        let takes = move |known: &Known| known.pool == *pool && !known.draining && known.silent < self.patience;
+        self.runners.iter().filter(move |(_, known)| takes(known)).map(|(name, known)| (name, known.slots))
+    }
+
+    /// Whether a beat listed the job as held and not started.
+    pub(crate) fn holds(&self, job: JobId) -> bool {
+        self.runners.values().any(|known| known.silent < self.patience && known.held.contains(&job))
+    }
+
+    /// One own tick passed. Returns the runners that it made gone.
+    pub(crate) fn tick(&mut self) -> Vec<RunnerName> {
+        let mut gone = Vec::new();
+        for (name, known) in &mut self.runners {
+            known.silent = known.silent.saturating_add(1);
+            if known.silent == self.patience {
+                gone.push(name.clone());
+            }
+        }
+        let forget = self.patience.saturating_mul(FORGET_AFTER);
+        self.runners.retain(|_, known| known.silent < forget);
+        gone
+    }
+
+    /// Silence so far meant nothing.
+    pub(crate) fn refresh(&mut self) {
+        let patience = self.patience;
+        self.runners.values_mut().filter(|known| known.silent < patience).for_each(|known| known.silent = 0);
+    }
+}

@@ -1,0 +1,106 @@
+//! Keeps exchanges and queues there, whoever deletes them or the broker's disk.
+//!
+//! The ledger is the truth and the broker transport: a queue that had to be made anew was empty, so
+//! everything that was published into it is published again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{ConsumeError, Link, Queue};
+use messages::PoolName;
+use store::Unpublish;
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+use crate::desk::Desk;
+use crate::term::Halt;
+
+/// Pause before the next try when the broker went away in the middle of one.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Declares everything again after each reconnect; `declared` says whether the first connection is done.
+pub(crate) async fn run(desk: Arc<Desk>, declared: bool) -> Result<(), Halt> {
+    let mut link = desk.broker.link();
+    let mut done = if declared { generation(&link.borrow_and_update()) } else { None };
+    loop {
+        let now = generation(&link.borrow_and_update());
+        let mut again = false;
+        if now.is_some() && now != done {
+            // Whatever was said meanwhile could not be heard.
+            desk.board().refresh();
+            if ensure_all(&desk).await? {
+                done = now;
+                desk.wake_publisher();
+            } else {
+                again = true;
+            }
+        }
+        tokio::select! {
+            biased;
+            () = desk.stop.cancelled() => return Ok(()),
+            changed = link.changed() => changed.map_err(|_| Halt::Closed)?,
+            () = sleep(PAUSE), if again => {}
+        }
+    }
+}
+
+fn generation(link: &Link) -> Option<u64> {
+    match link {
+        Link::Down { .. } => None,
+        Link::Up { generation } | Link::Blocked { generation, .. } => Some(*generation),
+    }
+}
+
+/// [`ensure_pools`] for every pool that is known.
+pub(crate) async fn ensure_all(desk: &Arc<Desk>) -> Result<bool, Halt> {
+    let pools: BTreeSet<_> = desk.board().pools.clone();
+    ensure_pools(desk, pools).await
+}
+
+/// Makes sure that the common queues and those of `pools` are there. `false`: the broker is away.
+pub(crate) async fn ensure_pools(desk: &Arc<Desk>, pools: impl IntoIterator<Item = PoolName>) -> Result<bool, Halt> {
+    let mut queues = Queue::COMMON.to_vec();
+    queues.extend(pools.into_iter().map(Queue::Jobs));
+    let made = match desk.broker.ensure(&queues).await {
+        Ok(made) => made,
+        Err(ConsumeError::Unreachable { why }) => {
+            // The broker crate tells about the link itself.
+            tracing::debug!(why, "queues are declared when the broker is back");
+            return Ok(false);
+        }
+        Err(_) => one_by_one(desk, queues).await,
+    };
+    for queue in made {
+        info!(queue = queue.name(), "queue made");
+        if let Queue::Jobs(pool) = queue {
+            publish_again(desk, pool).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// A queue that somebody else made differently must not keep the others away. One line for each, at
+/// start, after a reconnect and at each reconcile.
+async fn one_by_one(desk: &Arc<Desk>, queues: Vec<Queue>) -> Vec<Queue> {
+    let mut made = Vec::new();
+    for queue in queues {
+        match desk.broker.ensure(std::slice::from_ref(&queue)).await {
+            Ok(new) => made.extend(new),
+            Err(cause @ ConsumeError::Unreachable { .. }) => warn!(%cause, "queues are not all declared"),
+            Err(cause) => error!(%cause, "a queue cannot be used"),
+        }
+    }
+    made
+}
+
+/// The queue of `pool` was not there: whatever lay in it is gone.
+async fn publish_again(desk: &Arc<Desk>, pool: PoolName) -> Result<(), Halt> {
+    let count = desk.ledger.mark_unpublished(desk.epoch, Unpublish::Pool(pool.clone())).await?;
+    desk.board().afloat.lose(&pool);
+    if count > 0 {
+        warn!(%pool, jobs = count, "the queue was lost; its jobs are published again");
+        desk.wake_publisher_for_new_jobs();
+    }
+    Ok(())
+}
