@@ -18,8 +18,8 @@ use crate::recognise;
 use crate::supervisor::orders::{Begin, End};
 use crate::workspace::Workspace;
 
-/// The longest detail of an outcome.
-const MAX_DETAIL: usize = 4000;
+/// The longest detail of an outcome, in characters: at most 4 KiB.
+const MAX_DETAIL: usize = 1000;
 /// How long SIGTERM may take for what the steps left running.
 const STRAY_GRACE: Duration = Duration::from_millis(500);
 /// How long the last output may take after the tree is gone.
@@ -30,6 +30,9 @@ pub(crate) struct Prepared {
     pub(crate) workspace: Workspace,
     supervised: std::io::Result<Supervised>,
     checkout: JoinHandle<Result<(), CheckoutError>>,
+    /// Ends a fetch. What is being written is written to its end: whoever removes the folder under a
+    /// thread that writes finds it there again.
+    unwanted: CancellationToken,
 }
 
 /// How an attempt ended.
@@ -46,18 +49,22 @@ pub(crate) fn prepare(context: &Arc<Context>, job: &Job) -> std::io::Result<Prep
     let workspace = context.workspaces.take(job.repository.name.as_str())?;
     let (mirrors, folder) = (context.mirrors.clone(), workspace.checkout.clone());
     let (source, ref_name, commit) = (job.repository.clone(), job.ref_name.clone(), job.commit.clone());
-    let checkout =
-        tokio::spawn(async move { checkout::check_out(&mirrors, &source, &ref_name, &commit, folder).await });
+    let unwanted = CancellationToken::new();
+    let cancel = unwanted.clone();
+    let checkout = tokio::spawn(async move {
+        let objects = cancel.run_until_cancelled(checkout::objects(&mirrors, &source, &ref_name, &commit)).await;
+        let objects = objects.unwrap_or_else(|| Err(CheckoutError::Fetch { why: "it was stopped".into() }))?;
+        checkout::check_out(objects, commit, folder).await
+    });
     let supervised = Supervised::start(&context.settings.supervisor);
-    Ok(Prepared { workspace, supervised, checkout })
+    Ok(Prepared { workspace, supervised, checkout, unwanted })
 }
 
 impl Prepared {
     /// Gives everything back unused, or used. Waits for a checkout that still writes.
     pub(crate) async fn discard(self, context: &Context) {
         drop(self.supervised);
-        self.checkout.abort();
-        // Aborting does not end a thread that writes, but the wait for it; its files go all the same.
+        self.unwanted.cancel();
         drop(self.checkout.await);
         context.workspaces.discard(self.workspace).await;
     }
@@ -76,12 +83,14 @@ pub(crate) async fn run(
         Ok(prepared) => prepared,
         Err(cause) => return (host("make a workspace", &cause.to_string(), log), None),
     };
-    let Prepared { workspace, supervised, mut checkout } = prepared;
+    let Prepared { workspace, supervised, mut checkout, unwanted } = prepared;
     let checked_out = tokio::select! {
         done = &mut checkout => done.unwrap_or_else(|cause| Err(CheckoutError::Refused { why: cause.to_string() })),
         Ok(why) = stop.wait_for(Option::is_some) => {
             let stopped = *why;
-            checkout.abort();
+            drop(why);
+            unwanted.cancel();
+            drop(checkout.await);
             return (Ended { outcome: Outcome::Cancelled, steps: Vec::new(), stopped }, Some(workspace));
         }
     };
@@ -176,7 +185,7 @@ fn host(act: &str, why: &str, log: &mut Log) -> Ended {
 }
 
 fn errored(kind: ErroredKind, detail: &str, worth_retrying: bool, log: &mut Log) -> Ended {
-    let detail: String = detail.chars().take(MAX_DETAIL / 4).collect();
+    let detail: String = detail.chars().take(MAX_DETAIL).collect();
     log.say(&format!("thump: {detail}"));
     Ended {
         outcome: Outcome::Errored { reason: ErroredReason { kind, detail }, worth_retrying },

@@ -69,19 +69,19 @@ enum Origin {
     Remote(String),
 }
 
-/// Checks `commit` out into `folder`, which is made.
-pub(crate) async fn check_out(
-    mirrors: &Mirrors,
-    source: &RepositorySource,
-    ref_name: &RefName,
-    commit: &CommitId,
-    folder: PathBuf,
-) -> Result<(), CheckoutError> {
-    let objects = match origin(&source.url)? {
-        Origin::Local(path) => objects_of(&path).ok_or(CheckoutError::NoRepository { path })?,
-        Origin::Remote(url) => mirrors.objects(&source.name, &url, ref_name, commit).await?,
-    };
-    let commit = commit.clone();
+/// Makes sure that the commit is on this machine, and gives the folder of the objects that has it.
+pub(crate) async fn objects(
+    mirrors: &Mirrors, source: &RepositorySource, ref_name: &RefName, commit: &CommitId,
+) -> Result<PathBuf, CheckoutError> {
+    match origin(&source.url)? {
+        Origin::Local(path) => objects_of(&path).ok_or(CheckoutError::NoRepository { path }),
+        Origin::Remote(url) => mirrors.objects(&source.name, &url, ref_name, commit).await,
+    }
+}
+
+/// Checks `commit` out of `objects` into `folder`, which is made. Not to be abandoned half way: the
+/// thread that writes would go on.
+pub(crate) async fn check_out(objects: PathBuf, commit: CommitId, folder: PathBuf) -> Result<(), CheckoutError> {
     tokio::task::spawn_blocking(move || write_tree(&objects, &commit, &folder))
         .await
         .unwrap_or_else(|cause| Err(CheckoutError::Refused { why: cause.to_string() }))

@@ -164,7 +164,10 @@ fn open(settings: Settings, broker: Broker) -> std::io::Result<(folder::Folder, 
     let folder = folder::take(&settings.data, settings.name.clone())?;
     let mirrors = mirror::Mirrors::open(settings.data.canonicalize()?.join("mirrors"))?;
     let workspaces = workspace::Workspaces::open(&folder.path)?;
-    let (spool, results) = spool::Spool::open(folder.path.join("spool"))?;
+    let (spool, results, died) = spool::Spool::open(folder.path.join("spool"))?;
+    if !died.is_empty() {
+        process::sweep(&died);
+    }
     let context = Context::new(settings, folder.name.clone(), broker, mirrors, workspaces, spool);
     Ok((folder, context, results))
 }

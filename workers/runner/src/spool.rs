@@ -26,9 +26,12 @@ pub(crate) struct Entry {
 impl Spool {
     /// Opens the spool, gives the results in it, and removes attempts that have none: their runner died
     /// with them, and a new life that does not list them makes them void.
-    pub(crate) fn open(root: PathBuf) -> io::Result<(Self, Vec<(Entry, Finished)>)> {
+    ///
+    /// The ids of those attempts' jobs come third: some of their processes may have outlived both.
+    pub(crate) fn open(root: PathBuf) -> io::Result<(Self, Vec<(Entry, Finished)>, Vec<JobId>)> {
         fs::create_dir_all(&root)?;
         let mut results = Vec::new();
+        let mut died = Vec::new();
         for folder in fs::read_dir(&root)? {
             let entry = Entry { folder: folder?.path() };
             match entry.read() {
@@ -37,11 +40,12 @@ impl Spool {
                     if cause.kind() != io::ErrorKind::NotFound {
                         tracing::warn!(folder = %entry.folder.display(), %cause, "unreadable result removed");
                     }
+                    died.extend(entry.job());
                     entry.remove();
                 }
             }
         }
-        Ok((Self { root }, results))
+        Ok((Self { root }, results, died))
     }
 
     /// Makes the folder of an attempt. Where the disk refuses it, writing the log into it fails, which
@@ -86,6 +90,11 @@ impl Entry {
         {
             tracing::warn!(folder = %self.folder.display(), %cause, "spool folder not removed");
         }
+    }
+
+    fn job(&self) -> Option<JobId> {
+        let name = self.folder.file_name()?.to_str()?;
+        name.rsplit_once('-')?.0.parse().ok()
     }
 
     fn result(&self) -> PathBuf {
