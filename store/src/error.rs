@@ -37,7 +37,7 @@ pub enum OpenError {
 }
 
 /// Why something could not be read or written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum LedgerError {
     /// Another dispatcher leads now: stop writing.
     #[error("another dispatcher leads now")]

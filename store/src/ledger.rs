@@ -1,18 +1,32 @@
 //! The handle that dispatcher and dashboard hold, and every write.
+//!
+//! Only the door: what a write does stands in `writes/`, how it is saved in `writer.rs`.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use messages::{AttemptNumber, AttemptToken, BuildId, Incarnation, JobId, PoolName, RunnerName};
 use tokio::sync::watch;
 
+use crate::sqlite::{self, Pool};
+use crate::writer::Writer;
+use crate::writes::{cancel, claim, dead, finish, intake, leader, lose, publish, retry, runners};
 use crate::{
-    ClaimDecision, Epoch, Intake, LedgerError, Logs, LossCause, NewBuild, NewDeadLetter, OpenError, Published,
-    Recording, Report, Requeue, RunnerSeen, Running, Unpublished,
+    ClaimDecision, Epoch, Intake, LedgerError, Logs, LossCause, NewBuild, NewDeadLetter, OpenError, Recording, Report,
+    Requeue, RunnerSeen,
 };
 
 /// The ledger. Cheap to clone; clones share the database.
 #[derive(Clone)]
-pub struct Ledger {}
+pub struct Ledger {
+    writer: Writer,
+    pub(crate) readers: Pool,
+    logs: Logs,
+    leader_file: PathBuf,
+    /// Held as long as this process leads.
+    leadership: Arc<Mutex<Option<File>>>,
+}
 
 impl Ledger {
     /// Opens (and migrates) the ledger at `url`: `sqlite:<path>`. Logs go to `logs/` in `data`.
@@ -20,25 +34,41 @@ impl Ledger {
     /// # Errors
     /// See [`OpenError`]: each names the file and the remedy, and leaves the file as it is.
     pub async fn open(url: &str, data: &Path) -> Result<Self, OpenError> {
-        let _ = (url, data);
-        todo!()
+        let path = sqlite::path_of(url)?;
+        let (connection, readers) = sqlite::open(&path).await?;
+        let unusable =
+            |cause: &dyn std::fmt::Display| OpenError::Unusable { path: path.clone(), cause: cause.to_string() };
+        let last_change = sqlx::query_scalar("SELECT change_number FROM ledger_state WHERE id = 1")
+            .fetch_one(&readers)
+            .await
+            .map_err(|cause| unusable(&cause))?;
+        let logs = Logs::open(&data.join("logs")).map_err(|cause| unusable(&cause))?;
+        Ok(Self {
+            writer: Writer::start(connection, sqlite::writer_options(&path), last_change),
+            readers,
+            logs,
+            leader_file: sqlite::leader_file(&path),
+            leadership: Arc::default(),
+        })
     }
 
     /// The logs of all attempts.
     pub fn logs(&self) -> &Logs {
-        todo!()
+        &self.logs
     }
 
     /// The number of the last committed change; wakes on every commit of this process.
     pub fn changes(&self) -> watch::Receiver<i64> {
-        todo!()
+        self.writer.changes()
     }
 
     /// Tries to become the one dispatcher that writes. `None`: another one leads and is alive. After the
     /// death of the former leader's process the next call succeeds at once.
     pub async fn lead(&self, holder: &str) -> Result<Option<Epoch>, LedgerError> {
-        let _ = holder;
-        todo!()
+        let Some(lock) = sqlite::try_lead(&self.leader_file)? else { return Ok(None) };
+        let epoch = self.writer.submit(None, leader::Lead(holder.to_owned())).await?;
+        self.hold(Some(lock));
+        Ok(Some(epoch))
     }
 
     /// Renews the leadership. Call every 2 s.
@@ -46,63 +76,44 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Deposed`] when another one leads.
     pub async fn renew(&self, epoch: Epoch) -> Result<(), LedgerError> {
-        let _ = epoch;
-        todo!()
+        let current: i64 =
+            sqlx::query_scalar("SELECT epoch FROM ledger_state WHERE id = 1").fetch_one(&self.readers).await?;
+        if current == epoch.0 { Ok(()) } else { Err(LedgerError::Deposed) }
     }
 
     /// Ends the leadership in order.
     pub async fn resign(&self, epoch: Epoch) -> Result<(), LedgerError> {
-        let _ = epoch;
-        todo!()
+        self.writer.submit(Some(epoch), leader::Resign).await?;
+        self.hold(None);
+        Ok(())
     }
 
     /// Records commits as builds with their jobs. Idempotent by repository, ref and commit. Jobs without
     /// needs are queued with an outbox row; a plan that is an error makes a done, errored build.
     pub async fn record_builds(&self, epoch: Epoch, builds: Vec<NewBuild>) -> Result<Vec<Intake>, LedgerError> {
-        let _ = (epoch, builds);
-        todo!()
-    }
-
-    /// The oldest queued jobs of `pool` that are not published, in scheduling order.
-    pub async fn unpublished(&self, pool: &PoolName, limit: u32) -> Result<Vec<Unpublished>, LedgerError> {
-        let _ = (pool, limit);
-        todo!()
-    }
-
-    /// Every pool that has a job which is not done.
-    pub async fn pools_with_work(&self) -> Result<Vec<PoolName>, LedgerError> {
-        todo!()
+        self.writer.submit(Some(epoch), intake::Record(builds)).await
     }
 
     /// Marks publications as confirmed.
     pub async fn mark_published(&self, epoch: Epoch, jobs: Vec<JobId>) -> Result<(), LedgerError> {
-        let _ = (epoch, jobs);
-        todo!()
+        self.writer.submit(Some(epoch), publish::MarkPublished(jobs)).await
     }
 
     /// Makes published, queued jobs unpublished again: these jobs, or all of a pool whose queue was lost.
     pub async fn mark_unpublished(&self, epoch: Epoch, which: Unpublish) -> Result<u64, LedgerError> {
-        let _ = (epoch, which);
-        todo!()
-    }
-
-    /// Published, queued jobs that no attempt holds.
-    pub async fn published(&self) -> Result<Vec<Published>, LedgerError> {
-        todo!()
+        self.writer.submit(Some(epoch), publish::MarkUnpublished(which)).await
     }
 
     /// Decides claims; the answers stand in the order of the questions. Each is one transaction's worth,
     /// committed together.
     pub async fn claim(&self, epoch: Epoch, claims: Vec<ClaimRequest>) -> Result<Vec<ClaimDecision>, LedgerError> {
-        let _ = (epoch, claims);
-        todo!()
+        self.writer.submit(Some(epoch), claim::Claim(claims)).await
     }
 
     /// Records reports of ended attempts, releases or skips the jobs that needed them, and gives their
     /// builds a verdict when all jobs have one. Answers in order.
     pub async fn finish(&self, epoch: Epoch, reports: Vec<Report>) -> Result<Vec<Recording>, LedgerError> {
-        let _ = (epoch, reports);
-        todo!()
+        self.writer.submit(Some(epoch), finish::Finish(reports)).await
     }
 
     /// An attempt was given back by its runner: the job is queued again, the attempt is not counted.
@@ -113,8 +124,7 @@ impl Ledger {
         attempt: AttemptNumber,
         token: AttemptToken,
     ) -> Result<Requeue, LedgerError> {
-        let _ = (epoch, job, attempt, token);
-        todo!()
+        self.writer.submit(Some(epoch), lose::HandBack { job, attempt, token }).await
     }
 
     /// An attempt is lost: the job is queued again, or ends at a cap (design 5.11), or is cancelled.
@@ -126,50 +136,45 @@ impl Ledger {
         cause: LossCause,
         detail: &str,
     ) -> Result<Requeue, LedgerError> {
-        let _ = (epoch, job, attempt, cause, detail);
-        todo!()
-    }
-
-    /// Every attempt that runs.
-    pub async fn running(&self) -> Result<Vec<Running>, LedgerError> {
-        todo!()
+        self.writer.submit(Some(epoch), lose::Lose { job, attempt, cause, detail: detail.to_owned() }).await
     }
 
     /// Asks for the end of a job: a waiting or queued one is cancelled at once, a running one is marked.
     /// Needs no epoch: people ask for it, whoever leads. Returns whether anything changed.
     pub async fn cancel_job(&self, job: JobId, who: &str) -> Result<bool, LedgerError> {
-        let _ = (job, who);
-        todo!()
+        self.writer.submit(None, cancel::CancelJob { job, who: who.to_owned() }).await
     }
 
     /// [`Ledger::cancel_job`] for every job of a build that is not done.
     pub async fn cancel_build(&self, build: BuildId, who: &str) -> Result<bool, LedgerError> {
-        let _ = (build, who);
-        todo!()
+        self.writer.submit(None, cancel::CancelBuild { build, who: who.to_owned() }).await
     }
 
-    /// Makes a new job like this done one, linked to it, and opens its build again. `None`: it is not done.
+    /// Makes a new job like this done one, linked to it, and opens its build again. Jobs that were skipped
+    /// because of it are made anew too. An older job of a name that was retried already is retried by way
+    /// of the newest one. `None`: unknown, not done, or skipped because of a job that it needs, which is
+    /// then the one to retry.
     pub async fn retry_job(&self, job: JobId, who: &str) -> Result<Option<JobId>, LedgerError> {
-        let _ = (job, who);
-        todo!()
+        self.writer.submit(None, retry::Retry { job, who: who.to_owned() }).await
     }
 
     /// Notes a beat. Cheap enough for every beat of every runner.
     pub async fn runner_seen(&self, epoch: Epoch, runner: RunnerSeen) -> Result<(), LedgerError> {
-        let _ = (epoch, runner);
-        todo!()
+        self.writer.submit(Some(epoch), runners::Seen(runner)).await
     }
 
     /// Notes that a runner's beats have ended, or that it said goodbye.
     pub async fn runner_gone(&self, epoch: Epoch, runner: &RunnerName) -> Result<(), LedgerError> {
-        let _ = (epoch, runner);
-        todo!()
+        self.writer.submit(Some(epoch), runners::Gone(runner.clone())).await
     }
 
     /// Keeps a message that was put aside.
     pub async fn record_dead_letter(&self, epoch: Epoch, letter: NewDeadLetter) -> Result<(), LedgerError> {
-        let _ = (epoch, letter);
-        todo!()
+        self.writer.submit(Some(epoch), dead::Keep(letter)).await
+    }
+
+    fn hold(&self, lock: Option<File>) {
+        *self.leadership.lock().unwrap_or_else(PoisonError::into_inner) = lock;
     }
 }
 

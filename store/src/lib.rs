@@ -7,12 +7,21 @@
 //! Writes need an [`Epoch`]: only the dispatcher that leads may write, and the ledger checks it.
 //! Reads need nothing. Logs are files beside the database ([`Logs`]), never rows in it.
 
+mod builds;
+mod clock;
 mod error;
 mod ledger;
 pub mod lifecycle;
 mod logs;
 mod model;
+mod moves;
 mod read;
+mod rows;
+mod sql;
+mod sqlite;
+mod transaction;
+mod writer;
+mod writes;
 
 pub use error::{LedgerError, LogError, OpenError};
 pub use ledger::{ClaimRequest, Ledger, Unpublish};

@@ -386,5 +386,16 @@ pub struct HeldAttempt {
     pub since: Timestamp,
 }
 
+/// A message that was put aside, as it is shown.
+#[derive(Debug, Clone)]
+pub struct DeadLetterView {
+    /// Counts up in the order of arrival.
+    pub number: i64,
+    /// What is kept of it; the body may be anything and is never to be trusted.
+    pub letter: NewDeadLetter,
+    /// When it was put aside.
+    pub recorded_at: Timestamp,
+}
+
 /// What a report said, for [`crate::Ledger::finish`].
 pub type Report = Finished;

@@ -1,0 +1,108 @@
+//! How attempts ended: the verdict of the current attempt counts, every other one is history.
+
+use messages::{ErroredKind, ErroredReason, Finished, Outcome, Verdict};
+
+use crate::lifecycle::{JobEvent, JobState};
+use crate::moves::{self, JobRow, Move};
+use crate::rows::{attempt_word, odd};
+use crate::transaction::Tx;
+use crate::writer::Write;
+use crate::writes::attempts::{self, AttemptRow};
+use crate::writes::lose::{ROUNDS, cap};
+use crate::writes::release;
+use crate::{AttemptState, LedgerError, Recording, Report};
+
+/// How many attempts may end in an error that was worth another one.
+const ERRORED: i64 = 3;
+
+/// [`crate::Ledger::finish`].
+pub(crate) struct Finish(pub(crate) Vec<Report>);
+
+impl Write for Finish {
+    type Answer = Vec<Recording>;
+
+    async fn run(&mut self, tx: &mut Tx) -> Result<Self::Answer, LedgerError> {
+        let ids: Vec<_> = self.0.iter().map(|report| report.job).collect();
+        let mut jobs = moves::load(tx, &ids).await?;
+        let (mut steps, mut ended, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+        for report in &self.0 {
+            let answer = match jobs.get_mut(&report.job) {
+                None => Recording::Unknown,
+                Some(job) => match place(tx, job, report).await? {
+                    Place::Current => {
+                        let (step, row) = record(job, report)?;
+                        steps.push(step);
+                        ended.push(row);
+                        Recording::Recorded
+                    }
+                    Place::Answer(answer) => answer,
+                },
+            };
+            if answer == Recording::Stale {
+                attempts::keep_stale(tx, report).await?;
+            }
+            answers.push(answer);
+        }
+        moves::save(tx, &steps).await?;
+        attempts::put(tx, &ended).await?;
+        release::dependants(tx, steps.into_iter().map(|step| step.job).collect()).await?;
+        Ok(answers)
+    }
+}
+
+enum Place {
+    Current,
+    Answer(Recording),
+}
+
+/// Where the report belongs.
+async fn place(tx: &mut Tx, job: &JobRow, report: &Finished) -> Result<Place, LedgerError> {
+    let current = job.holder.as_ref().filter(|holder| holder.number == report.attempt);
+    let (token, state) = match current {
+        Some(holder) => (holder.token.clone(), attempt_word(holder.state).to_owned()),
+        None => match attempts::older(tx, job.id, report.attempt).await? {
+            Some(attempt) => attempt,
+            None => return Ok(Place::Answer(Recording::Unknown)),
+        },
+    };
+    if token != report.token.expose() {
+        return Ok(Place::Answer(Recording::Stale));
+    }
+    if state == attempt_word(AttemptState::Finished) {
+        return Ok(Place::Answer(Recording::Again));
+    }
+    let runs = matches!(job.state, JobState::Running { attempt, .. } if attempt == report.attempt);
+    Ok(if runs && current.is_some() { Place::Current } else { Place::Answer(Recording::Stale) })
+}
+
+fn record(job: &mut JobRow, report: &Finished) -> Result<(Move, AttemptRow), LedgerError> {
+    let holder = job.holder.clone().ok_or_else(|| odd("a running job without an attempt"))?;
+    let attempt = report.attempt;
+    let finished = |verdict| JobEvent::Finished { attempt, verdict };
+    let (event, reason) = match &report.outcome {
+        Outcome::Passed => (finished(Verdict::Passed), None),
+        Outcome::Failed => (finished(Verdict::Failed), None),
+        Outcome::TimedOut => (finished(Verdict::TimedOut), None),
+        Outcome::Cancelled => (finished(Verdict::Cancelled), None),
+        Outcome::Errored { reason, worth_retrying: false } => (finished(Verdict::Errored), Some(reason.clone())),
+        Outcome::Errored { reason, worth_retrying: true } => {
+            job.counts.errored += 1;
+            job.counts.rounds += 1;
+            if job.counts.errored >= ERRORED {
+                (JobEvent::CapReached { attempt }, Some(reason.clone()))
+            } else if job.counts.rounds >= ROUNDS {
+                let detail = format!("ended without a verdict {ROUNDS} times, the last time: {}", reason.detail);
+                let reason = ErroredReason { kind: ErroredKind::TooManyAttempts, detail: cap(detail) };
+                (JobEvent::CapReached { attempt }, Some(reason))
+            } else {
+                (JobEvent::RetryAfterError { attempt }, None)
+            }
+        }
+    };
+    let step = job.step(&event, reason).map_err(odd)?;
+    // A repeat in the same batch sees this one.
+    if let Some(holder) = &mut job.holder {
+        holder.state = AttemptState::Finished;
+    }
+    Ok((step, AttemptRow::reported(holder, report)?))
+}
