@@ -31,9 +31,9 @@ const MAX_BACKLOG: usize = 10_000;
 /// Between tries when the broker or the disk is in the way.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A commit that cannot be found is looked for again after this, and so many times in all. Objects may
-/// be away for a moment (a repack, a mirror made anew); gone for good, it must not hold up the others.
-const MISSING_PAUSE: Duration = Duration::from_secs(10);
+/// A commit that cannot be found is looked for so many times, a third of the usual patience apart.
+/// Objects may be away for a moment (a repack, a mirror made anew); gone for good, it must not hold up
+/// the others.
 const MISSING_TRIES: u32 = 3;
 
 /// What one announcement came to.
@@ -60,6 +60,7 @@ pub(crate) struct Desk {
     recorded: broadcast::Receiver<Arc<Recorded>>,
     line: watch::Receiver<Line>,
     heard: u64,
+    patience: Duration,
     pause: Duration,
     fault: Fault,
     refused: Vec<(Sighting, String)>,
@@ -76,7 +77,6 @@ impl Desk {
     ) -> Self {
         let book = Book::new(announcer.repository.name.clone(), patience);
         let (recorded, line) = (post.recorded.subscribe(), post.line.subscribe());
-        let (fault, refused) = (Fault::default(), Vec::new());
         Self {
             announcer,
             objects,
@@ -86,9 +86,10 @@ impl Desk {
             recorded,
             line,
             heard: 0,
+            patience,
             pause: SHORTEST_PAUSE,
-            fault,
-            refused,
+            fault: Fault::default(),
+            refused: Vec::new(),
         }
     }
 
@@ -182,7 +183,7 @@ impl Desk {
                     trouble.get_or_insert(why);
                 }
                 Outcome::Missing(why) if self.book.missing(id) < MISSING_TRIES => {
-                    self.book.postponed(id, now, MISSING_PAUSE);
+                    self.book.postponed(id, now, self.patience / 3);
                     trouble.get_or_insert(why);
                 }
                 Outcome::Missing(why) => {

@@ -79,7 +79,8 @@ pub(crate) fn pack(mut seen: CommitSeen) -> Result<Envelope, Malformed> {
                 let mut cut = 0;
                 while cut <= too_much {
                     let Some(path) = paths.paths.pop() else { break };
-                    cut += path.len();
+                    // As it is written: JSON may need six bytes for one.
+                    cut += serde_json::to_string(&path).map_or(path.len(), |written| written.len());
                 }
                 paths.truncated = true;
             }

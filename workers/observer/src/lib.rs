@@ -195,3 +195,7 @@ impl Office {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "../tests/world/scratch.rs"]
+mod scratch;

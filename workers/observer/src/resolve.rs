@@ -136,8 +136,9 @@ fn remote_url(text: &str, scheme: &str) -> Result<Location, Problem> {
 }
 
 fn scp_like(text: &str, host: &str, path: &str) -> Result<Location, Problem> {
-    let (user, host) = host.rsplit_once('@').unwrap_or(("", host));
-    if user.contains(':') {
+    let (_, host) = host.rsplit_once('@').unwrap_or(("", host));
+    // user:password@host:path is no form that git knows; it would take `user` for the host.
+    if path.split('/').next().is_some_and(|first| first.contains('@')) {
         return Err(Problem::Password);
     }
     if host.is_empty() || path.is_empty() {
@@ -165,12 +166,16 @@ fn local(path: &Path) -> Result<Location, Problem> {
     fs::canonicalize(place).map(Location::Local).map_err(Problem::Path)
 }
 
-/// For messages: whatever stands between `//user:` and `@` is hidden.
+/// For messages: whatever stands between `user:` and `@` is hidden.
 fn without_password(given: &str) -> String {
-    let Some((scheme, rest)) = given.split_once("://") else { return given.to_owned() };
+    let (scheme, rest) = match given.split_once("://") {
+        Some((scheme, _)) => given.split_at(scheme.len() + 3),
+        None => ("", given),
+    };
     let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rsplit_once('@').and_then(|(userinfo, _)| userinfo.split_once(':').zip(Some(userinfo))) {
-        Some(((user, _), userinfo)) => format!("{scheme}://{user}:***{}", &rest[userinfo.len()..]),
+    let Some((userinfo, _)) = authority.rsplit_once('@') else { return given.to_owned() };
+    match userinfo.split_once(':') {
+        Some((user, _)) => format!("{scheme}{user}:***{}", &rest[userinfo.len()..]),
         None => given.to_owned(),
     }
 }
