@@ -85,15 +85,16 @@ pub(crate) async fn run(
     };
     let Prepared { workspace, supervised, mut checkout, unwanted } = prepared;
     let checked_out = tokio::select! {
-        done = &mut checkout => done.unwrap_or_else(|cause| Err(CheckoutError::Refused { why: cause.to_string() })),
-        Ok(why) = stop.wait_for(Option::is_some) => {
-            let stopped = *why;
-            drop(why);
-            unwanted.cancel();
-            drop(checkout.await);
-            return (Ended { outcome: Outcome::Cancelled, steps: Vec::new(), stopped }, Some(workspace));
-        }
+        done = &mut checkout => Some(done),
+        () = async { drop(stop.wait_for(Option::is_some).await) } => None,
     };
+    let Some(checked_out) = checked_out else {
+        unwanted.cancel();
+        drop(checkout.await);
+        let stopped = *stop.borrow();
+        return (Ended { outcome: Outcome::Cancelled, steps: Vec::new(), stopped }, Some(workspace));
+    };
+    let checked_out = checked_out.unwrap_or_else(|cause| Err(CheckoutError::Refused { why: cause.to_string() }));
     let ended = match (checked_out, supervised) {
         (Err(cause), _) => errored(cause.kind(), &cause.to_string(), cause.worth_retrying(), log),
         (Ok(()), Err(cause)) => host("start a process", &cause.to_string(), log),
@@ -140,25 +141,36 @@ async fn steps(
     };
     let Some(pipe) = supervised.log.take() else { return host("read the output", "the pipe is gone", log) };
     let dead = CancellationToken::new();
-    let (told, read) = tokio::join!(
-        async {
-            let told = supervised.run(job.id, begin, &mut stop, grace).await;
-            // The pipe is closed now, unless somebody outside the tree has it.
-            let dead = dead.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(LAST_OUTPUT).await;
-                dead.cancel();
-            });
-            told
-        },
-        log.fill_from(pipe, dead.clone())
-    );
-    dead.cancel();
+    let running = supervised.run(job.id, begin, &mut stop, grace);
+    let (told, read) = both(running, log.fill_from(pipe, dead.clone()), &dead).await;
     if let Err(cause) = read {
         return host("read the output", &cause.to_string(), log);
     }
     let stopped = *stop.borrow();
     judge(told, steps, stopped, log)
+}
+
+/// Waits for the end of the job and of its output.
+async fn both<T, R>(
+    running: impl Future<Output = T>,
+    reading: impl Future<Output = R>,
+    dead: &CancellationToken,
+) -> (T, R) {
+    let (mut running, mut reading) = (std::pin::pin!(running), std::pin::pin!(reading));
+    tokio::select! {
+        told = &mut running => {
+            // The pipe is closed now, unless somebody outside the tree was handed it.
+            let read = match tokio::time::timeout(LAST_OUTPUT, &mut reading).await {
+                Ok(read) => read,
+                Err(_) => {
+                    dead.cancel();
+                    reading.await
+                }
+            };
+            (told, read)
+        }
+        read = &mut reading => (running.await, read),
+    }
 }
 
 /// What the supervisor's words mean.

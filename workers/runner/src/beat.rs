@@ -85,16 +85,16 @@ async fn obey(context: &Arc<Context>, command: Command) {
     match command {
         Command::Cancel(job) => stop(context, job, StopWhy::Cancel),
         Command::Void(job) if context.holdings().is_finished(job) => {
-            // One that was handed back is settled with this; any other copy may be of a later attempt.
+            // The dispatcher has what was handed back: its delivery is settled. Otherwise it comes again
+            // and is claimed again.
             let given = context.attempt(job).is_some_and(|attempt| attempt.handed_back.load(Ordering::Relaxed));
-            let delivery = if given { Settle::Ack } else { Settle::Requeue };
-            context.forget(job, delivery, Settle::Requeue).await;
+            context.forget(job, if given { Settle::Ack } else { Settle::Requeue }).await;
         }
         Command::Void(job) => {
             tracing::warn!(%job, "the attempt is not the current one any more; stopped");
             stop(context, job, StopWhy::Void);
         }
-        Command::Recorded(job) => context.forget(job, Settle::Ack, Settle::Ack).await,
+        Command::Recorded(job) => context.forget(job, Settle::Ack).await,
         Command::ResendResult(job) => {
             if let Some(attempt) = context.attempt(job) {
                 attempt.again.notify_one();

@@ -71,7 +71,10 @@ enum Origin {
 
 /// Makes sure that the commit is on this machine, and gives the folder of the objects that has it.
 pub(crate) async fn objects(
-    mirrors: &Mirrors, source: &RepositorySource, ref_name: &RefName, commit: &CommitId,
+    mirrors: &Mirrors,
+    source: &RepositorySource,
+    ref_name: &RefName,
+    commit: &CommitId,
 ) -> Result<PathBuf, CheckoutError> {
     match origin(&source.url)? {
         Origin::Local(path) => objects_of(&path).ok_or(CheckoutError::NoRepository { path }),

@@ -163,9 +163,9 @@ impl Context {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Forgets a job with its spool. The delivery that brought it is settled as told; other copies
-    /// go back to the queue unless the job is done, because they may belong to a later attempt.
-    pub(crate) async fn forget(&self, job: JobId, delivery: Settle, copies: Settle) {
+    /// Forgets a job with its spool. The delivery that brought it is settled as told; other copies go
+    /// back to the queue, because they may belong to a later attempt: a claim will tell.
+    pub(crate) async fn forget(&self, job: JobId, delivery: Settle) {
         let attempt = self.attempts().remove(&job);
         if let Some(attempt) = attempt {
             attempt.forgotten.cancel();
@@ -180,7 +180,7 @@ impl Context {
             settle(one, delivery).await;
         }
         for copy in others {
-            settle(copy, copies).await;
+            settle(copy, Settle::Requeue).await;
         }
         self.changed.notify_one();
     }

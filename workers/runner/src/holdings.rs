@@ -2,9 +2,9 @@
 //!
 //! Pure, so that every order of events can be tried in a test: no clock, no broker, no disk. Generic
 //! over the delivery for the same reason. One holding per job: a second copy of a job that is here
-//! already is parked beside it and settled when ours is (recorded: ack; void: back to the queue). To
-//! claim such a copy would be wrong, since the same runner asking again gets the same attempt, and to
-//! ack it before ours is recorded would throw away what the next attempt may need.
+//! already is parked beside it until ours is over and recorded, and goes back to the queue then, where
+//! a claim decides. To claim it before would be wrong, since the same runner asking again gets the same
+//! attempt; to ack it would be wrong too, since it may be the next attempt's message.
 
 use std::collections::BTreeMap;
 

@@ -65,12 +65,11 @@ async fn hold(context: Arc<Context>, job: Job) {
         }
         Answer::Drop(reason) => {
             tracing::info!(job = %job.id, ?reason, "copy dropped");
-            // Copies that came after the question may know of something newer.
-            context.forget(job.id, Settle::Ack, Settle::Requeue).await;
+            context.forget(job.id, Settle::Ack).await;
             discard(&context, prepared).await;
         }
         Answer::GivenUp => {
-            context.forget(job.id, Settle::Requeue, Settle::Requeue).await;
+            context.forget(job.id, Settle::Requeue).await;
             discard(&context, prepared).await;
         }
     }
@@ -107,7 +106,7 @@ async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, prepared: std::io
     tracing::info!(job = %job.id, attempt = %ticket.attempt, outcome = word(&outcome), ?stopped, "attempt ended");
     let fault = matches!(&outcome, Outcome::Errored { reason, .. } if reason.kind == ErroredKind::Host);
     match stopped {
-        Some(StopWhy::Void) => context.forget(job.id, Settle::Requeue, Settle::Requeue).await,
+        Some(StopWhy::Void) => context.forget(job.id, Settle::Requeue).await,
         Some(StopWhy::HandBack) => {
             this.handed_back.store(true, Ordering::Relaxed);
             let Ticket { attempt, token } = ticket;

@@ -164,12 +164,12 @@ fn open(settings: Settings, broker: Broker) -> std::io::Result<(folder::Folder, 
     let folder = folder::take(&settings.data, settings.name.clone())?;
     let mirrors = mirror::Mirrors::open(settings.data.canonicalize()?.join("mirrors"))?;
     let workspaces = workspace::Workspaces::open(&folder.path)?;
-    let (spool, results, died) = spool::Spool::open(folder.path.join("spool"))?;
-    if !died.is_empty() {
-        process::sweep(&died);
+    let (spool, left) = spool::Spool::open(folder.path.join("spool"))?;
+    if !left.died.is_empty() {
+        process::sweep(&left.died);
     }
     let context = Context::new(settings, folder.name.clone(), broker, mirrors, workspaces, spool);
-    Ok((folder, context, results))
+    Ok((folder, context, left.results))
 }
 
 /// Takes over a result that a former life could not deliver.

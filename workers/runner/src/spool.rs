@@ -17,6 +17,14 @@ pub(crate) struct Spool {
     root: PathBuf,
 }
 
+/// What a former life left.
+pub(crate) struct Left {
+    /// What it owes.
+    pub(crate) results: Vec<(Entry, Finished)>,
+    /// Jobs that died with it; some of their processes may have outlived both.
+    pub(crate) died: Vec<JobId>,
+}
+
 /// The folder of one attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -24,28 +32,25 @@ pub(crate) struct Entry {
 }
 
 impl Spool {
-    /// Opens the spool, gives the results in it, and removes attempts that have none: their runner died
-    /// with them, and a new life that does not list them makes them void.
-    ///
-    /// The ids of those attempts' jobs come third: some of their processes may have outlived both.
-    pub(crate) fn open(root: PathBuf) -> io::Result<(Self, Vec<(Entry, Finished)>, Vec<JobId>)> {
+    /// Opens the spool. Attempts without a result are removed: their runner died with them, and a new
+    /// life that does not list them makes them void.
+    pub(crate) fn open(root: PathBuf) -> io::Result<(Self, Left)> {
         fs::create_dir_all(&root)?;
-        let mut results = Vec::new();
-        let mut died = Vec::new();
+        let mut left = Left { results: Vec::new(), died: Vec::new() };
         for folder in fs::read_dir(&root)? {
             let entry = Entry { folder: folder?.path() };
             match entry.read() {
-                Ok(finished) => results.push((entry, finished)),
+                Ok(finished) => left.results.push((entry, finished)),
                 Err(cause) => {
                     if cause.kind() != io::ErrorKind::NotFound {
                         tracing::warn!(folder = %entry.folder.display(), %cause, "unreadable result removed");
                     }
-                    died.extend(entry.job());
+                    left.died.extend(entry.job());
                     entry.remove();
                 }
             }
         }
-        Ok((Self { root }, results, died))
+        Ok((Self { root }, left))
     }
 
     /// Makes the folder of an attempt. Where the disk refuses it, writing the log into it fails, which

@@ -30,6 +30,8 @@ async fn a_second_copy_of_a_job_is_not_run_again() {
     world.until_logged(&job, "\nbegun\n").await;
     world.publish(&job).await;
     world.result(&job).await;
+    // Asked for once ours is recorded, and dropped.
+    world.until(|ledger| (ledger.claims.len() == 2).then_some(())).await;
     runner.drain().await;
     assert_eq!(world.ledger().finished.len(), 1);
     assert_eq!(world.waiting().await, 0, "both copies are settled");
@@ -72,7 +74,11 @@ async fn a_hurried_stop_hands_the_job_back_and_leaves_no_process() {
     world.publish(&job).await;
     let step = pid_in(&pid).await;
     runner.stop.now.cancel();
-    tokio::time::timeout(Duration::from_secs(10), runner.task).await.expect("leaves").expect("no panic").expect("no error");
+    tokio::time::timeout(Duration::from_secs(10), runner.task)
+        .await
+        .expect("leaves")
+        .expect("no panic")
+        .expect("no error");
     assert!(!lives(step));
     assert_eq!(world.ledger().handed_back.len(), 1);
     assert!(world.ledger().finished.is_empty());

@@ -48,11 +48,11 @@ async fn each_job_finds_a_fresh_checkout_of_its_own_commit() {
     let (source, first) = world.repository("fresh", &[("a.txt", "one\n")]);
     let second = commit(&git2::Repository::open(&source.url).expect("opens"), &[("a.txt", "two\n")]);
     let steps = |text: &str| Work::Steps { steps: vec![messages::Step { run: text.into() }] };
-    let dirty = "cat a.txt; git log --oneline | wc -l; echo x >left; mkdir -p d/e; echo x >\"$TMPDIR/left\"; chmod 000 d";
-    for (commit, work, expected) in [
-        (second, dirty, "two\n2\n"),
-        (first, "cat a.txt; git status --porcelain; ls; ls \"$TMPDIR\"", "one\na.txt\n"),
-    ] {
+    let dirty =
+        "cat a.txt; git log --oneline | wc -l; echo x >left; mkdir -p d/e; echo x >\"$TMPDIR/left\"; chmod 000 d";
+    for (commit, work, expected) in
+        [(second, dirty, "two\n2\n"), (first, "cat a.txt; git status --porcelain; ls; ls \"$TMPDIR\"", "one\na.txt\n")]
+    {
         let job = job(source.clone(), commit, steps(work));
         world.publish(&job).await;
         let (finished, log) = world.result(&job).await;
@@ -180,22 +180,5 @@ async fn a_runner_whose_supervisor_cannot_start_blames_its_machine_and_not_the_t
     let runner = world.start_with(settings);
     let job = world.queue(&["true"]).await;
     assert_eq!(reason(&world.result(&job).await.0.outcome), (ErroredKind::Host, true));
-    runner.drain().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "prints figures"]
-async fn figures() {
-    let world = World::new().await;
-    let runner = world.start();
-    for _ in 0..20 {
-        let mut job = world.job(&["date +%s%N"]);
-        job.spec.env.insert("A".into(), "b".into());
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after").as_nanos();
-        world.publish(&job).await;
-        let (finished, log) = world.result(&job).await;
-        let at: u128 = log.lines().last().expect("has one").parse().expect("is a number");
-        println!("publish to first instruction {} us, started to finished {:?}", (at - now) / 1000, finished.finished_at - finished.started_at);
-    }
     runner.drain().await;
 }

@@ -31,7 +31,10 @@ impl Server {
     }
 
     fn source(&self, name: &str) -> RepositorySource {
-        RepositorySource { name: name.parse().expect("is a name"), url: format!("git://127.0.0.1:{}/{name}", self.port) }
+        RepositorySource {
+            name: name.parse().expect("is a name"),
+            url: format!("git://127.0.0.1:{}/{name}", self.port),
+        }
     }
 }
 
@@ -66,8 +69,11 @@ async fn commits_of_a_remote_repository_are_fetched_once_and_outlive_its_server(
     gone.commit = "1".repeat(40).parse().expect("is an id");
     world.publish(&gone).await;
     let outcome = world.result(&gone).await.0.outcome;
-    assert!(matches!(&outcome, Outcome::Errored { reason, worth_retrying: false }
-        if reason.kind == ErroredKind::CommitGone), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::Errored { reason, worth_retrying: false }
+        if reason.kind == ErroredKind::CommitGone),
+        "{outcome:?}"
+    );
 
     let source = server.source("far");
     drop(server);
@@ -78,8 +84,11 @@ async fn commits_of_a_remote_repository_are_fetched_once_and_outlive_its_server(
     unknown.name = "unknown".into();
     world.publish(&unknown).await;
     let outcome = world.result(&unknown).await.0.outcome;
-    assert!(matches!(&outcome, Outcome::Errored { reason, worth_retrying: true }
-        if reason.kind == ErroredKind::Checkout), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::Errored { reason, worth_retrying: true }
+        if reason.kind == ErroredKind::Checkout),
+        "{outcome:?}"
+    );
     runner.drain().await;
     let mirrors = std::fs::read_dir(world.data().join("mirrors")).expect("reads").flatten();
     assert_eq!(mirrors.filter(|entry| entry.path().is_dir()).count(), 1);
@@ -108,7 +117,9 @@ async fn nothing_that_a_repository_or_its_address_says_is_run_by_the_runner() {
     let good = job(source, tip.clone(), cat());
     world.publish(&good).await;
     assert_eq!(world.result(&good).await.0.outcome, Outcome::Passed);
-    for url in [format!("ext::sh -c {touch}"), format!("--upload-pack={touch}"), format!("ssh://-oProxyCommand={touch}/x")] {
+    for url in
+        [format!("ext::sh -c {touch}"), format!("--upload-pack={touch}"), format!("ssh://-oProxyCommand={touch}/x")]
+    {
         let name = "evil".parse().expect("is a name");
         let bad = job(RepositorySource { name, url }, tip.clone(), cat());
         world.publish(&bad).await;

@@ -98,6 +98,35 @@ async fn a_void_attempt_is_stopped_and_reports_nothing() {
 }
 
 #[tokio::test]
+async fn many_jobs_with_daemons_on_many_slots_leave_none() {
+    let (world, pids) = world_with_pids().await;
+    let mut settings = world.settings();
+    settings.slots = 4;
+    let runner = world.start_with(settings);
+    let mut jobs = Vec::new();
+    for number in 0..20 {
+        let step =
+            format!("for n in 1 2 3; do setsid sh -c 'echo $$ >\"$PIDS/'{number}-$n'\"; exec sleep 1000' & done");
+        let mut job =
+            world.job(&[&step, &format!("while [ $(cat \"$PIDS/{number}\"-? | wc -l) != 3 ]; do sleep 0.02; done")]);
+        job.spec.env.insert("PIDS".into(), pids.clone());
+        world.publish(&job).await;
+        jobs.push(job);
+    }
+    for job in &jobs {
+        let (finished, log) = world.result(job).await;
+        assert_eq!(finished.outcome, Outcome::Passed, "{log}");
+    }
+    let daemons: Vec<_> = std::fs::read_dir(&pids).expect("reads").flatten().map(|entry| entry.path()).collect();
+    assert_eq!(daemons.len(), 60);
+    for daemon in daemons {
+        assert!(!lives(pid_in(&daemon).await));
+    }
+    runner.drain().await;
+    assert_eq!(world.ledger().finished.len(), 20);
+}
+
+#[tokio::test]
 async fn a_job_that_kills_its_supervisor_leaves_nothing_and_is_not_red() {
     let (world, pids) = world_with_pids().await;
     let runner = world.start();

@@ -243,7 +243,10 @@ pub fn lives(pid: u32) -> bool {
 pub async fn pid_in(path: &Path) -> u32 {
     let mut found = None;
     eventually("the job wrote its process id", || {
-        found = std::fs::read_to_string(path).ok().filter(|text| text.ends_with('\n')).and_then(|text| text.trim().parse().ok());
+        found = std::fs::read_to_string(path)
+            .ok()
+            .filter(|text| text.ends_with('\n'))
+            .and_then(|text| text.trim().parse().ok());
         found.is_some()
     })
     .await;
@@ -293,7 +296,7 @@ fn note(ledger: &mut Ledger, envelope: &Envelope) -> Answer {
             let claim: Claim = envelope.open().expect("is a claim");
             let job = claim.job;
             ledger.claims.push(claim);
-            if ledger.refuse.contains(&job) {
+            if ledger.refuse.contains(&job) || ledger.finished.iter().any(|finished| finished.job == job) {
                 return Answer::Claim(ClaimAnswer::Drop { reason: DropReason::Finished });
             }
             let attempt = ledger.attempts.entry(job).or_default();
@@ -319,8 +322,7 @@ fn note(ledger: &mut Ledger, envelope: &Envelope) -> Answer {
             let finished = beat.finished.iter().map(|one| (one.job, one.attempt));
             let orders = running.chain(finished).map(|(job, attempt)| order(ledger, job, attempt)).collect();
             let to = Topic::Runner(beat.runner.clone());
-            let answer =
-                BeatAnswer { incarnation: beat.incarnation, sequence: beat.sequence, orders, drain: false };
+            let answer = BeatAnswer { incarnation: beat.incarnation, sequence: beat.sequence, orders, drain: false };
             ledger.beats.push(beat);
             Answer::Beat(to, answer)
         }
