@@ -1,1 +1,69 @@
-//! x
+//! Jobs wait for the jobs they need, and never for ever.
+
+use messages::{DropReason, Outcome, Verdict};
+use store::State;
+
+use super::fixture::{World, errored};
+
+#[tokio::test]
+async fn a_job_is_released_when_the_last_of_its_needs_has_passed() {
+    let world = World::start().await;
+    let build = world.push(1, &[("lint", &[]), ("test", &[]), ("ship", &[0, 1])]).await;
+    let (lint, test) = (world.job(build, "lint").await.id, world.job(build, "test").await.id);
+    assert_eq!(world.job(build, "ship").await.waiting_for, ["lint", "test"]);
+
+    let held = world.claim(lint, "north").await;
+    world.report(&held, Outcome::Passed).await;
+    let ship = world.job(build, "ship").await;
+    assert_eq!((ship.state, ship.waiting_for), (State::Waiting, vec!["test".to_owned()]));
+    assert_eq!(world.refused(ship.id, "north").await, DropReason::NotQueued);
+
+    let held = world.claim(test, "north").await;
+    world.report(&held, Outcome::Passed).await;
+    assert_eq!(world.job(build, "ship").await.state, State::Queued);
+    assert_eq!(world.to_publish().await, [ship.id]);
+    assert_eq!(world.build(build).await.state, State::Running, "between two jobs a build still runs");
+
+    let held = world.claim(ship.id, "north").await;
+    world.report(&held, Outcome::Passed).await;
+    assert_eq!(world.build(build).await.verdict, Some(Verdict::Passed));
+}
+
+#[tokio::test]
+async fn both_needs_that_end_in_one_batch_release_the_job_once() {
+    let world = World::start().await;
+    let build = world.push(1, &[("a", &[]), ("b", &[]), ("c", &[0, 1])]).await;
+    let a = world.claim(world.job(build, "a").await.id, "north").await;
+    let b = world.claim(world.job(build, "b").await.id, "south").await;
+    let reports = [&a, &b].map(|held| super::fixture::report_of(held, Outcome::Passed)).to_vec();
+    world.ledger.finish(world.epoch, reports).await.expect("recorded");
+    assert_eq!(world.job(build, "c").await.state, State::Queued);
+}
+
+#[tokio::test]
+async fn jobs_behind_a_failed_one_are_skipped_and_do_not_hide_it() {
+    let world = World::start().await;
+    let jobs: [(&str, &[usize]); 4] = [("build", &[]), ("test", &[0]), ("ship", &[1]), ("apart", &[])];
+    let build = world.push(1, &jobs).await;
+    let held = world.claim(world.job(build, "build").await.id, "north").await;
+    world.report(&held, Outcome::Failed).await;
+    for name in ["test", "ship"] {
+        assert_eq!(world.job(build, name).await.verdict, Some(Verdict::Skipped), "{name}");
+    }
+    assert_eq!(world.build(build).await.state, State::Running, "one job is still open");
+    let held = world.claim(world.job(build, "apart").await.id, "north").await;
+    world.report(&held, Outcome::Passed).await;
+    assert_eq!(world.build(build).await.verdict, Some(Verdict::Failed));
+}
+
+#[tokio::test]
+async fn a_build_is_errored_with_the_reason_of_the_job_that_was() {
+    let world = World::start().await;
+    let build = world.push(1, &[("build", &[]), ("test", &[0])]).await;
+    let held = world.claim(world.job(build, "build").await.id, "north").await;
+    world.report(&held, errored(false)).await;
+    let view = world.build(build).await;
+    assert_eq!(view.verdict, Some(Verdict::Errored));
+    assert_eq!(view.reason.expect("a reason").detail, "no space left");
+    assert!(view.finished_at.is_some());
+}
