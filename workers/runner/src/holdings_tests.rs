@@ -83,6 +83,8 @@ fn answers_to_another_life_another_attempt_or_an_older_beat_are_ignored() {
     assert_eq!(holdings.answered(&answer(3, vec![order(1, 1, Order::Void)])), [], "a beat that was never sent");
     assert_eq!(holdings.answered(&answer(2, vec![order(1, 2, Order::Void)])), []);
     assert_eq!(holdings.answered(&answer(1, vec![order(1, 1, Order::Void)])), []);
+    let second = holdings.answered(&answer(2, vec![order(1, 1, Order::Void)]));
+    assert_eq!(second, [Command::Void(job(1))], "a second answer to the same beat counts");
 }
 
 #[test]
