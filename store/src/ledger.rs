@@ -24,8 +24,8 @@ pub struct Ledger {
     pub(crate) readers: Pool,
     logs: Logs,
     leader_file: PathBuf,
-    /// Held as long as this process leads.
-    leadership: Arc<Mutex<Option<File>>>,
+    /// Held as long as this process leads, so that its end, however it comes, ends the leadership.
+    leadership: Arc<Mutex<Option<(Epoch, File)>>>,
 }
 
 impl Ledger {
@@ -67,7 +67,7 @@ impl Ledger {
     pub async fn lead(&self, holder: &str) -> Result<Option<Epoch>, LedgerError> {
         let Some(lock) = sqlite::try_lead(&self.leader_file)? else { return Ok(None) };
         let epoch = self.writer.submit(None, leader::Lead(holder.to_owned())).await?;
-        self.hold(Some(lock));
+        *self.leadership.lock().unwrap_or_else(PoisonError::into_inner) = Some((epoch, lock));
         Ok(Some(epoch))
     }
 
@@ -78,14 +78,19 @@ impl Ledger {
     pub async fn renew(&self, epoch: Epoch) -> Result<(), LedgerError> {
         let current: i64 =
             sqlx::query_scalar("SELECT epoch FROM ledger_state WHERE id = 1").fetch_one(&self.readers).await?;
-        if current == epoch.0 { Ok(()) } else { Err(LedgerError::Deposed) }
+        if current == epoch.0 {
+            return Ok(());
+        }
+        // Without the lock nobody else could lead, and we may not.
+        self.release(epoch);
+        Err(LedgerError::Deposed)
     }
 
     /// Ends the leadership in order.
     pub async fn resign(&self, epoch: Epoch) -> Result<(), LedgerError> {
-        self.writer.submit(Some(epoch), leader::Resign).await?;
-        self.hold(None);
-        Ok(())
+        let outcome = self.writer.submit(Some(epoch), leader::Resign).await;
+        self.release(epoch);
+        outcome
     }
 
     /// Records commits as builds with their jobs. Idempotent by repository, ref and commit. Jobs without
@@ -173,8 +178,12 @@ impl Ledger {
         self.writer.submit(Some(epoch), dead::Keep(letter)).await
     }
 
-    fn hold(&self, lock: Option<File>) {
-        *self.leadership.lock().unwrap_or_else(PoisonError::into_inner) = lock;
+    /// Frees the lock, unless it belongs to a later leadership of ours.
+    fn release(&self, epoch: Epoch) {
+        let mut leadership = self.leadership.lock().unwrap_or_else(PoisonError::into_inner);
+        if leadership.as_ref().is_some_and(|(held, _)| *held == epoch) {
+            *leadership = None;
+        }
     }
 }
 

@@ -76,8 +76,10 @@ pub(crate) async fn open(path: &Path) -> Result<(Connection, Pool), OpenError> {
     }
     let mut writer = writer_options(path).connect().await.map_err(|cause| refused(path, &cause))?;
     migrate(path, &mut writer).await?;
-    let readers =
-        SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(plain_options(path).read_only(true));
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(BUSY_TIMEOUT)
+        .connect_lazy_with(plain_options(path).read_only(true));
     Ok((writer, readers))
 }
 

@@ -70,7 +70,7 @@ async fn many_senders_of_the_same_log_and_of_others_do_not_mix() {
             let mut at = 0;
             while at < text.len() {
                 let end = text.len().min(at + 700);
-                let here = append(&logs, job, at as u64, text[at..end].as_bytes()).await;
+                let here = append(&logs, job, at as u64, &text.as_bytes()[at..end]).await;
                 at = usize::try_from(here).expect("small").min(end);
             }
         });
