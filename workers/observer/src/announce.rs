@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{Broker, Exchange, Outgoing, PublishError};
+use broker::{Broker, Exchange, Link, Outgoing, PublishError};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, OptionFuture};
 use git2::{ErrorCode, Repository};
@@ -60,6 +60,8 @@ pub(crate) struct Desk {
     recorded: broadcast::Receiver<Arc<Recorded>>,
     line: watch::Receiver<Line>,
     heard: u64,
+    link: watch::Receiver<Link>,
+    linked: bool,
     patience: Duration,
     pause: Duration,
     fault: Fault,
@@ -77,6 +79,7 @@ impl Desk {
     ) -> Self {
         let book = Book::new(announcer.repository.name.clone(), patience);
         let (recorded, line) = (post.recorded.subscribe(), post.line.subscribe());
+        let link = broker.link();
         Self {
             announcer,
             objects,
@@ -86,6 +89,8 @@ impl Desk {
             recorded,
             line,
             heard: 0,
+            link,
+            linked: true,
             patience,
             pause: SHORTEST_PAUSE,
             fault: Fault::default(),
@@ -101,38 +106,75 @@ impl Desk {
         stop: &CancellationToken,
     ) -> Vec<(Sighting, String)> {
         let mut round: Option<BoxFuture<'static, Round>> = None;
-        let mut more = true;
+        let mut saving: Option<BoxFuture<'static, Result<(), String>>> = None;
+        // When the cursor is to be written, if there is something new in it.
         let mut unsaved: Option<Instant> = None;
-        while more || !self.book.is_empty() || unsaved.is_some() {
+        let mut more = true;
+        while more || !self.book.is_empty() || unsaved.is_some() || saving.is_some() {
             let listening = self.hear_line();
+            let now = Instant::now();
             if round.is_none() && listening {
-                let due = self.book.due(Instant::now(), BATCH);
+                let due = self.book.due(now, BATCH);
                 if !due.is_empty() {
                     round = Some(self.announce(due));
                 }
             }
-            let wake = if round.is_none() && listening { self.book.next_due() } else { None };
-            let wake = [wake, unsaved].into_iter().flatten().min().map(tokio::time::Instant::from_std);
+            if saving.is_none() && unsaved.is_some_and(|due| due <= now) {
+                unsaved = None;
+                saving = self.save();
+            }
+            let next = if round.is_none() && listening { self.book.next_due() } else { None };
+            let save = unsaved.filter(|_| saving.is_none());
+            let wake = [next, save].into_iter().flatten().min().map(tokio::time::Instant::from_std);
             tokio::select! {
                 () = stop.cancelled() => break,
                 new = moves.recv(), if more && self.book.backlog() < MAX_BACKLOG => match new {
                     Some(new) => new.into_iter().for_each(|new| self.book.add(new)),
                     None => more = false,
                 },
-                answer = self.recorded.recv() => self.take_answer(answer),
+                answer = self.recorded.recv() => match answer {
+                    Ok(answer) => self.take_answer(&answer),
+                    // Answers were lost: what they were about is announced again in time.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => break,
+                },
                 changed = self.line.changed() => if changed.is_err() { break },
+                changed = self.link.changed(), if self.linked => {
+                    self.linked = changed.is_ok();
+                    self.hear_link();
+                }
                 Some(done) = OptionFuture::from(round.as_mut()) => {
                     round = None;
                     self.take_round(done);
                 }
+                Some(done) = OptionFuture::from(saving.as_mut()) => {
+                    saving = None;
+                    if let Err(why) = done {
+                        self.in_the_way(&why);
+                        unsaved = Some(Instant::now() + LONGEST_PAUSE);
+                    }
+                }
                 Some(()) = OptionFuture::from(wake.map(tokio::time::sleep_until)) => {}
             }
-            let finished = self.book.finished();
-            if finished.is_some() || unsaved.is_some_and(|due| due <= Instant::now()) {
-                unsaved = self.save(finished.unwrap_or_default()).await;
+            if let (Some(finished), Some((_, cursor))) = (self.book.finished(), &mut self.cursor) {
+                finished.into_iter().for_each(|update| cursor.apply(update));
+                // A failed write keeps its pause.
+                unsaved.get_or_insert_with(Instant::now);
             }
         }
+        // What is recorded and not yet noted would only be announced once more; note it if it is quick.
+        if let Some(saving) = saving.or_else(|| unsaved.and_then(|_| self.save())) {
+            drop(tokio::time::timeout(LONGEST_PAUSE, saving).await);
+        }
         self.refused
+    }
+
+    /// The broker takes publishes (again): what could not be published before can be now.
+    fn hear_link(&mut self) {
+        if matches!(*self.link.borrow_and_update(), Link::Up { .. }) {
+            self.pause = SHORTEST_PAUSE;
+            self.book.hurry(Instant::now());
+        }
     }
 
     /// Whether answers can arrive. After every interruption all that is open is announced again.
@@ -145,9 +187,7 @@ impl Desk {
         line.up
     }
 
-    fn take_answer(&mut self, answer: Result<Arc<Recorded>, broadcast::error::RecvError>) {
-        // One who lags has lost answers, and hears them again after announcing again.
-        let Ok(answer) = answer else { return };
+    fn take_answer(&mut self, answer: &Recorded) {
         for id in &answer.commits {
             if let Some(sighting) = self.book.settle(*id) {
                 debug!(repository = %self.announcer.repository.name, ref_name = %sighting.ref_name,
@@ -197,9 +237,7 @@ impl Desk {
             None => self.works(),
             Some(why) => {
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-                if self.fault.set(why.clone()) {
-                    warn!(repository = %self.announcer.repository.name, why, "commits cannot be announced now; trying on");
-                }
+                self.in_the_way(&why);
             }
         }
     }
@@ -211,21 +249,23 @@ impl Desk {
         }
     }
 
-    /// Notes how far everything is recorded. Returns when to try again if that failed.
-    async fn save(&mut self, finished: Vec<crate::walk::Update>) -> Option<Instant> {
-        let (file, cursor) = self.cursor.as_mut()?;
-        finished.into_iter().for_each(|update| cursor.apply(update));
-        let (file, content) = (file.clone(), cursor.clone());
-        let written = tokio::task::spawn_blocking(move || file.write(&content)).await;
-        let why = match written {
-            Ok(Ok(())) => return None,
-            Ok(Err(cause)) => cause.to_string(),
-            Err(cause) => cause.to_string(),
-        };
-        if self.fault.set(why.clone()) {
-            warn!(repository = %self.announcer.repository.name, why, "the cursor cannot be written; trying on");
+    fn in_the_way(&mut self, why: &str) {
+        if self.fault.set(why.to_owned()) {
+            warn!(repository = %self.announcer.repository.name, why, "commits cannot be announced now; trying on");
         }
-        Some(Instant::now() + LONGEST_PAUSE)
+    }
+
+    /// Notes how far everything is recorded, without holding up the loop.
+    fn save(&self) -> Option<BoxFuture<'static, Result<(), String>>> {
+        let (file, cursor) = self.cursor.clone()?;
+        let written = tokio::task::spawn_blocking(move || file.write(&cursor));
+        let outcome = async move {
+            match written.await {
+                Ok(written) => written.map_err(|cause| cause.to_string()),
+                Err(cause) => Err(cause.to_string()),
+            }
+        };
+        Some(outcome.boxed())
     }
 
     /// Reads and publishes some commits, oldest first, without holding up the loop.

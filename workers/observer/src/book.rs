@@ -24,6 +24,8 @@ struct Open {
     due: Instant,
     /// How long the next answer is waited for.
     wait: Duration,
+    /// It lies in the queue, or did.
+    announced: bool,
     missing: u32,
 }
 
@@ -81,7 +83,14 @@ impl Book {
                 None => {
                     self.order.insert(self.next, id);
                     self.next += 1;
-                    let open = Open { sighting, moves: vec![number], due: now, wait: self.patience, missing: 0 };
+                    let open = Open {
+                        sighting,
+                        moves: vec![number],
+                        due: now,
+                        wait: self.patience,
+                        announced: false,
+                        missing: 0,
+                    };
                     self.open.insert(id, open);
                 }
             }
@@ -100,6 +109,7 @@ impl Book {
     pub(crate) fn published(&mut self, id: MessageId, now: Instant) {
         if let Some(open) = self.open.get_mut(&id) {
             open.due = now + open.wait;
+            open.announced = true;
             open.wait = (open.wait * 2).min(LONGEST_WAIT.max(self.patience));
         }
     }
@@ -108,6 +118,7 @@ impl Book {
     pub(crate) fn postponed(&mut self, id: MessageId, now: Instant, wait: Duration) {
         if let Some(open) = self.open.get_mut(&id) {
             open.due = now + wait;
+            open.announced = false;
         }
     }
 
@@ -123,6 +134,13 @@ impl Book {
     pub(crate) fn all_due(&mut self, now: Instant) {
         for open in self.open.values_mut() {
             (open.due, open.wait) = (now, self.patience);
+        }
+    }
+
+    /// What could not be announced is tried again now.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        for open in self.open.values_mut().filter(|open| !open.announced) {
+            open.due = open.due.min(now);
         }
     }
 

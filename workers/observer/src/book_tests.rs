@@ -122,3 +122,15 @@ fn a_late_answer_to_nothing_is_nothing() {
     assert!(book.settle(MessageId::of(&["stranger"])).is_none());
     assert_eq!(book.finished(), None);
 }
+
+#[test]
+fn when_the_broker_is_back_only_what_never_reached_it_is_hurried() {
+    let (mut book, now) = (book(), Instant::now());
+    book.add(moved([1, 2]));
+    let due = book.due(now, 10);
+    book.published(due[0].0, now);
+    book.postponed(due[1].0, now, Duration::from_secs(5));
+    assert!(book.due(now, 10).is_empty());
+    book.hurry(now);
+    assert_eq!(book.due(now, 10), due[1..]);
+}

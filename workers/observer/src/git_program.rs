@@ -150,8 +150,22 @@ fn readable(complaint: &[u8]) -> String {
     let text = String::from_utf8_lossy(complaint);
     let lines: Vec<_> = text.lines().filter(|line| !line.contains('\r') && !line.trim().is_empty()).collect();
     let line = lines[lines.len().saturating_sub(4)..].join("; ");
+    let line = without_users(&line);
     let plain: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
     if plain.is_empty() { "git gave no reason".to_owned() } else { plain }
+}
+
+/// Hides what stands before `@` in URLs: the user's own configuration may put a token there.
+fn without_users(text: &str) -> String {
+    let mut pieces = text.split("//");
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(['/', ' ', '\'', '"']).unwrap_or(piece.len());
+        let start = piece[..end].rfind('@').unwrap_or(0);
+        plain.push_str(if start == 0 { "//" } else { "//***" });
+        plain.push_str(&piece[start..]);
+    }
+    plain
 }
 
 /// Kills git and its helpers (ssh, remote-https, index-pack) when the wait for them is given up.
@@ -169,5 +183,51 @@ impl Drop for Group {
             // It may be gone already, and that is fine.
             let _ = kill_process_group(group, Signal::KILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_complains_of_is_shown_without_tokens_progress_and_control_characters() {
+        let complaint =
+            b"Receiving 10%\rReceiving 90%\r\nfatal: unable to access 'https://t0ken:x@host/a': \x1b[31mno\n";
+        let shown = readable(complaint);
+        assert_eq!(shown, "fatal: unable to access 'https://***@host/a':  [31mno");
+        assert_eq!(readable(b""), "git gave no reason");
+        assert_eq!(without_users("see https://host/a@b and ssh://git@host"), "see https://host/a@b and ssh://***@host");
+    }
+
+    #[tokio::test]
+    async fn git_that_takes_too_long_is_killed_with_all_its_helpers() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/x", silent.local_addr().expect("bound"));
+        let limit = Duration::from_millis(300);
+        let patience = Patience { idle: limit, overall: limit };
+        let failed = run("ask", None, &["ls-remote", "--", &url], patience).await.expect_err("silent");
+        assert!(failed.to_string().contains("300ms"), "{failed}");
+        let ours = |entry: &std::fs::DirEntry| {
+            std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(&url))
+        };
+        let alive = || std::fs::read_dir("/proc").expect("Linux").flatten().any(|entry| ours(&entry));
+        let end = Instant::now() + Duration::from_secs(10);
+        while alive() {
+            assert!(Instant::now() < end, "a helper of git lives on");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_protocol_that_runs_commands_is_refused_by_git_itself_too() {
+        let limit = Duration::from_secs(20);
+        let patience = Patience { idle: limit, overall: limit };
+        let folder = tempfile::tempdir().expect("temp");
+        let mark = folder.path().join("ran");
+        let url = format!("ext::touch {}", mark.display());
+        let failed = run("ask", None, &["ls-remote", "--", &url], patience).await.expect_err("not allowed");
+        assert!(failed.to_string().contains("not allowed"), "{failed}");
+        assert!(!mark.exists());
     }
 }

@@ -16,6 +16,11 @@ use tracing::{info, warn};
 use crate::error::Trouble;
 use crate::git_program::{self, Patience};
 
+/// How many looks at a mirror that stays unreadable there are for each time that it is made anew.
+const TRIES_PER_DOUBT: u32 = 100;
+/// After so many fetches git may tidy up: each leaves a pack or loose objects behind.
+const FETCHES_PER_TIDYING: u32 = 100;
+const TIDYING_LIMIT: Duration = Duration::from_secs(600);
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
 
 /// A folder that git2 reads. Readers hold the gate shared; whoever swaps the folder holds it alone.
@@ -49,17 +54,36 @@ pub(crate) struct Mirror {
     /// Fetches in a row that failed although the remote answered.
     failures: u32,
     broken: bool,
+    /// Looks in a row that could not read what is in it.
+    doubts: u32,
+    fetches: u32,
 }
 
 impl Mirror {
     pub(crate) fn new(data: &Path, name: &RepositoryName, url: String, limits: Limits) -> Self {
         let path = data.join("mirrors").join(format!("{name}.git"));
-        Self { objects: Objects::at(path), url, limits, fetched: None, failures: 0, broken: false }
+        Self {
+            objects: Objects::at(path),
+            url,
+            limits,
+            fetched: None,
+            failures: 0,
+            broken: false,
+            doubts: 0,
+            fetches: 0,
+        }
     }
 
-    /// What is in it cannot be read: the next refresh makes it anew.
+    /// What is in it cannot be read: the next refresh makes it anew. If that does not help, the fault is
+    /// the remote's own, and another try is made only now and then.
     pub(crate) fn distrust(&mut self) {
-        self.broken = true;
+        self.broken |= self.doubts.is_multiple_of(TRIES_PER_DOUBT);
+        self.doubts = self.doubts.wrapping_add(1);
+    }
+
+    /// What is in it can be read.
+    pub(crate) fn trust(&mut self) {
+        self.doubts = 0;
     }
 
     /// Asks the remote for its refs and fetches if they differ from what was fetched last.
@@ -80,6 +104,10 @@ impl Mirror {
         match fetched {
             Ok(()) => {
                 (self.fetched, self.failures, self.broken) = (Some(listing), 0, false);
+                self.fetches += 1;
+                if self.fetches.is_multiple_of(FETCHES_PER_TIDYING) {
+                    self.tidy().await;
+                }
                 Ok(())
             }
             Err(trouble) => {
@@ -100,6 +128,17 @@ impl Mirror {
         arguments.extend(["--no-recurse-submodules", "--no-show-forced-updates", "--", &self.url]);
         arguments.extend(REFSPECS);
         git_program::run("fetch from the remote", Some(into), &arguments, patience).await.map(|_| ())
+    }
+
+    /// Lets git pack what has gathered, if that is worth it. Unreachable commits stay for two weeks
+    /// (git's `gc.pruneExpire`), so the old tip of a force-push is still there when it is asked for.
+    async fn tidy(&self) {
+        let arguments = ["-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"];
+        let patience = Patience { idle: TIDYING_LIMIT, overall: TIDYING_LIMIT };
+        if let Err(trouble) = git_program::run("tidy the mirror", Some(&self.objects.path), &arguments, patience).await
+        {
+            warn!(mirror = %self.objects.path.display(), %trouble, "the mirror was not tidied; it works all the same");
+        }
     }
 
     async fn rebuild(&self) -> Result<(), Trouble> {

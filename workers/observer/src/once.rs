@@ -2,7 +2,7 @@
 //!
 //! Leaves the cursors alone: whoever watches later starts where the last watch ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use broker::Broker;
 use messages::{CommitId, RefName, RepositoryName};
@@ -49,20 +49,24 @@ pub async fn announce_tips_once(
     stop: CancellationToken,
 ) -> Result<OnceReport, ObserverError> {
     let office = Office::open(&settings, broker, stop.clone())?;
-    let mut looks = JoinSet::new();
+    let (mut looks, mut names) = (JoinSet::new(), HashMap::new());
     for task in office.tasks(&settings) {
-        looks.spawn(look(task));
+        let name = task.watched.source.name.clone();
+        names.insert(looks.spawn(look(task)).id(), name);
     }
     let mut report = OnceReport::default();
     let gather = async {
-        while let Some(done) = looks.join_next().await {
-            let Ok((repository, looked)) = done else { continue };
-            match looked {
-                Ok((announced, refused)) => {
+        while let Some(done) = looks.join_next_with_id().await {
+            let (id, looked) = match done {
+                Ok((id, looked)) => (id, looked),
+                Err(broken) => (broken.id(), Err(format!("the look at it broke down: {broken}"))),
+            };
+            match (looked, names.remove(&id)) {
+                (Ok((announced, refused)), _) => {
                     report.announced.extend(announced);
                     report.refused.extend(refused);
                 }
-                Err(why) => drop(report.unreadable.insert(repository, why)),
+                (Err(why), name) => report.unreadable.extend(name.map(|name| (name, why))),
             }
         }
     };
@@ -73,16 +77,16 @@ pub async fn announce_tips_once(
 
 type Looked = Result<(Vec<AnnouncedTip>, Vec<(AnnouncedTip, String)>), String>;
 
-async fn look(task: Task) -> (RepositoryName, Looked) {
+async fn look(task: Task) -> Looked {
     let name = task.watched.source.name.clone();
     let mut look = task.look();
     let planned = tokio::select! {
-        () = task.stop.cancelled() => return (name, Ok((Vec::new(), Vec::new()))),
+        () = task.stop.cancelled() => return Ok((Vec::new(), Vec::new())),
         planned = look.plan(None, task.bounds) => planned,
     };
     let moves = match planned {
         Ok((moves, None)) => moves,
-        Ok((_, Some(trouble))) | Err(trouble) => return (name, Err(trouble.to_string())),
+        Ok((_, Some(trouble))) | Err(trouble) => return Err(trouble.to_string()),
     };
     let tip = |ref_name: &RefName, commit: &CommitId| AnnouncedTip {
         repository: name.clone(),
@@ -98,10 +102,10 @@ async fn look(task: Task) -> (RepositoryName, Looked) {
     let sent = sender.try_send(moves);
     drop(sender);
     if let Err(cause) = sent {
-        return (name, Err(cause.to_string()));
+        return Err(cause.to_string());
     }
     let refused = desk.work(receiver, &task.stop).await;
     let refused: Vec<_> = refused.into_iter().map(|(seen, why)| (tip(&seen.ref_name, &seen.commit), why)).collect();
     announced.retain(|announced| !refused.iter().any(|(refused, _)| refused == announced));
-    (name, Ok((announced, refused)))
+    Ok((announced, refused))
 }

@@ -118,10 +118,11 @@ impl Task {
     async fn watch(
         &self,
         mut look: Look,
-        mut known: Option<Cursor>,
+        known: Option<Cursor>,
         moves: mpsc::Sender<Vec<Move>>,
         mut troubles: Troubles,
     ) {
+        let mut known = known.map(Arc::new);
         let mut file_watch = None;
         loop {
             // Before the look, or a push between the two would wait for the poll.
@@ -136,11 +137,11 @@ impl Task {
             };
             // An empty repository is known from now on: what comes later is new.
             if known.is_none() && trouble.is_none() {
-                known = Some(Cursor::default());
+                known = Some(Arc::default());
             }
             if !planned.is_empty() {
                 let updates = planned.iter().flat_map(|planned| planned.updates.iter().cloned());
-                let cursor = known.get_or_insert_default();
+                let cursor = Arc::make_mut(known.get_or_insert_default());
                 updates.for_each(|update| cursor.apply(update));
                 tokio::select! {
                     () = self.stop.cancelled() => return,
@@ -150,7 +151,9 @@ impl Task {
             let pause = match &trouble {
                 Some(trouble) => {
                     file_watch = file_watch.filter(|_| !matches!(trouble, Trouble::Open { .. }));
-                    troubles.met(trouble, self.longest_pause())
+                    let pause = troubles.met(trouble, self.longest_pause());
+                    // The trouble of one ref must not make the others wait.
+                    if matches!(trouble, Trouble::Walk { .. }) { pause.min(self.interval()) } else { pause }
                 }
                 None => {
                     troubles.over();
@@ -181,12 +184,12 @@ impl Task {
             *file_watch = None;
         }
         if ring.new_folder || ring.lost {
-            let watch = self.clone();
+            let stop = self.stop.clone();
             // Not in place of the look, but after it: the first one may be early, never the only one.
             if let Some(bell) = file_watch.as_ref().map(FileWatch::again) {
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = watch.stop.cancelled() => {}
+                        () = stop.cancelled() => {}
                         () = tokio::time::sleep(SECOND_LOOK) => bell(),
                     }
                 });
@@ -233,7 +236,7 @@ impl Look {
     /// The moves since `known`. The trouble beside them is that of single refs.
     pub(crate) async fn plan(
         &mut self,
-        known: Option<Cursor>,
+        known: Option<Arc<Cursor>>,
         bounds: Bounds,
     ) -> Result<(Vec<Move>, Option<Trouble>), Trouble> {
         if let Some(mirror) = &mut self.mirror {
@@ -244,7 +247,7 @@ impl Look {
         let held = Arc::clone(&self.objects.gate).read_owned().await;
         let looked = tokio::task::spawn_blocking(move || {
             let _held = held;
-            let planned = look_once(&path, &mut reader, known.as_ref(), bounds);
+            let planned = look_once(&path, &mut reader, known.as_deref(), bounds);
             (reader, planned)
         });
         let (reader, planned) = looked.await?;
@@ -253,8 +256,10 @@ impl Look {
             Ok((_, trouble)) => trouble.as_ref(),
             Err(trouble) => Some(trouble),
         };
-        if let Some(mirror) = self.mirror.as_mut().filter(|_| doubt.is_some_and(Trouble::doubts_objects)) {
-            mirror.distrust();
+        match &mut self.mirror {
+            Some(mirror) if doubt.is_some_and(Trouble::doubts_objects) => mirror.distrust(),
+            Some(mirror) => mirror.trust(),
+            None => {}
         }
         planned
     }

@@ -239,7 +239,7 @@ async fn a_remote_is_mirrored_by_the_git_program_and_a_ruined_mirror_is_made_ane
     let main = repo.commit("main", "0");
     repo.set(&hostile, &main);
     let url = format!("file://{}", repo.path.display());
-    let watched = observer::resolve(&[url.clone()], world.data.path()).expect("a URL");
+    let watched = observer::resolve(std::slice::from_ref(&url), world.data.path()).expect("a URL");
     let settings = Settings { repositories: watched, ..patient(&world, &[]) };
     let watching = world.watch_with(settings.clone());
     world.until("both branches", |seen| seen.len() == 2).await;
