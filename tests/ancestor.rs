@@ -60,7 +60,10 @@ async fn a_runner_never_runs_more_jobs_than_it_has_slots() {
     let repository = world.repository("app");
     world.start().await;
     let log = world.path("log").display().to_string();
-    repository.write(".thump.toml", &crate::world::repository::pipeline(&[&format!("echo start >> {log}; sleep 0.1; echo end >> {log}")]));
+    repository.write(
+        ".thump.toml",
+        &crate::world::repository::pipeline(&[&format!("echo start >> {log}; sleep 0.1; echo end >> {log}")]),
+    );
     let commits: Vec<String> = (0..12).map(|number| repository.commit(&format!("commit {number}"))).collect();
     repository.push();
     for commit in &commits {
@@ -94,10 +97,12 @@ async fn a_large_log_in_any_script_arrives_whole() {
     let commit = repository.push_job("i=0; while [ $i -lt 200 ]; do head -c 50000 /dev/zero | tr '\\0' x; echo; i=$((i+1)); done; printf '\\346\\274\\242\\345\\255\\227 %.0s' $(seq 2000); echo; echo the end");
     assert_eq!(world.verdict(&commit).await, "passed");
     let job = world.builds(&commit).await[0]["jobs"][0]["id"].as_str().expect("an id").to_owned();
-    let log = world.eventually("the whole log", || async {
-        let (_, log) = world.get(&format!("/api/v1/jobs/{job}/log")).await;
-        log.contains("the end\n").then_some(log)
-    }).await;
+    let log = world
+        .eventually("the whole log", || async {
+            let (_, log) = world.get(&format!("/api/v1/jobs/{job}/log")).await;
+            log.contains("the end\n").then_some(log)
+        })
+        .await;
     assert_eq!(log.matches('x').count() / 50_000, 200);
     assert_eq!(log.matches("漢字 ").count(), 2000);
 }
@@ -106,7 +111,10 @@ async fn a_large_log_in_any_script_arrives_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_that_exits_hard_is_red_and_nothing_else() {
     let (world, repository) = World::running(Carrier::Embedded).await;
-    repository.write("tests/test_exit.py", "import os, unittest\n\nclass Exit(unittest.TestCase):\n    def test_exit(self):\n        os._exit(9)\n");
+    repository.write(
+        "tests/test_exit.py",
+        "import os, unittest\n\nclass Exit(unittest.TestCase):\n    def test_exit(self):\n        os._exit(9)\n",
+    );
     let commit = repository.commit("exits");
     repository.push();
     assert_eq!(world.verdict(&commit).await, "failed");
@@ -142,9 +150,11 @@ async fn what_a_job_leaves_running_is_ended_with_it() {
     ));
     assert_eq!(world.verdict(&commit).await, "passed");
     for id in lines_in(&ids, 3).await {
-        world.eventually("the end of the daemon", || async {
-            (!std::path::Path::new(&format!("/proc/{id}")).exists()).then_some(())
-        }).await;
+        world
+            .eventually("the end of the daemon", || async {
+                (!std::path::Path::new(&format!("/proc/{id}")).exists()).then_some(())
+            })
+            .await;
     }
 }
 

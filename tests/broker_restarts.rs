@@ -6,7 +6,7 @@ use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_runs_on_while_the_broker_is_killed_and_started_again() {
-    let mut node = Node::start().await.expect("a RabbitMQ node");
+    let node = Node::start().await.expect("a RabbitMQ node");
     let mut world = World::on_own_broker(node.url());
     let repository = world.repository("app");
     world.start().await;
@@ -27,7 +27,7 @@ async fn a_job_runs_on_while_the_broker_is_killed_and_started_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_forgot_everything_is_filled_again_from_the_ledger() {
-    let mut node = Node::start().await.expect("a RabbitMQ node");
+    let node = Node::start().await.expect("a RabbitMQ node");
     let mut world = World::on_own_broker(node.url());
     world.runner_options = vec!["--slots".into(), "1".into()];
     let repository = world.repository("app");

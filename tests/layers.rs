@@ -53,7 +53,8 @@ fn crates_know_only_whom_they_may() {
     let ours: BTreeSet<&str> = MAY_KNOW.iter().map(|(name, _)| *name).collect();
     assert_eq!(graph.keys().map(String::as_str).collect::<BTreeSet<_>>(), ours, "every crate stands in the table");
     for (name, allowed) in MAY_KNOW {
-        let known: BTreeSet<&str> = graph[name].iter().map(String::as_str).filter(|dependency| ours.contains(dependency)).collect();
+        let known: BTreeSet<&str> =
+            graph[name].iter().map(String::as_str).filter(|dependency| ours.contains(dependency)).collect();
         let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
         assert!(known.is_subset(&allowed), "{name} knows {:?}", known.difference(&allowed).collect::<Vec<_>>());
     }

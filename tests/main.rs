@@ -6,18 +6,18 @@
 
 mod world;
 
-mod one_commit;
-mod every_commit_once;
-mod runner_dies;
-mod roles_die;
-mod broker_restarts;
-mod queues_are_lost;
-mod malformed_messages;
-mod stop_drains;
-mod pipeline_files;
-mod bad_input;
 mod ancestor;
-mod page_and_api;
+mod bad_input;
+mod broker_restarts;
+mod every_commit_once;
 mod layers;
-mod tidy;
+mod malformed_messages;
+mod one_commit;
+mod page_and_api;
+mod pipeline_files;
+mod queues_are_lost;
 mod readme;
+mod roles_die;
+mod runner_dies;
+mod stop_drains;
+mod tidy;

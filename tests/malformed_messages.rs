@@ -36,7 +36,16 @@ async fn garbage_in_every_queue_is_put_aside_and_the_next_commit_is_tested() {
         ("thump.results", "result.nobody"),
         ("thump.logs", "nobody"),
     ];
-    let kinds = [None, Some("commit_seen"), Some("job"), Some("claim"), Some("beat"), Some("finished"), Some("log_chunk"), Some("tick")];
+    let kinds = [
+        None,
+        Some("commit_seen"),
+        Some("job"),
+        Some("claim"),
+        Some("beat"),
+        Some("finished"),
+        Some("log_chunk"),
+        Some("tick"),
+    ];
     for (exchange, key) in doors {
         for (number, body) in garbage().into_iter().enumerate() {
             let mut properties = BasicProperties::default();
@@ -52,11 +61,14 @@ async fn garbage_in_every_queue_is_put_aside_and_the_next_commit_is_tested() {
     assert_eq!(world.verdict(&after).await, "passed");
     // Nobody holds or requeues the garbage: every queue runs empty.
     for queue in ["thump.commits", "thump.jobs.default", "thump.results", "thump.logs", "thump.dead"] {
-        world.eventually(&format!("{queue} to be empty"), || async {
-            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let state = channel.queue_declare(queue.into(), passive, FieldTable::default()).await.expect("it exists");
-            (state.message_count() == 0).then_some(())
-        }).await;
+        world
+            .eventually(&format!("{queue} to be empty"), || async {
+                let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+                let state =
+                    channel.queue_declare(queue.into(), passive, FieldTable::default()).await.expect("it exists");
+                (state.message_count() == 0).then_some(())
+            })
+            .await;
     }
     for role in ["dispatcher", "observer", "runner"] {
         let said = world.process(role).output();

@@ -90,9 +90,12 @@ async fn a_running_log_can_be_followed_to_its_end() {
     let (world, repository) = World::running(Carrier::Embedded).await;
     let commit = repository.push_job(&format!("echo first; {}; echo last", world.until("go")));
     world.running_job(&commit).await;
-    let follow = world.thump(&["logs", "-f", &commit]);
+    let words = ["logs", "-f", commit.as_str()];
+    let follow = world.thump(&words);
     let release = async {
-        world.eventually("the first line", || async { world.log(&commit).await.contains("first\n").then_some(()) }).await;
+        world
+            .eventually("the first line", || async { world.log(&commit).await.contains("first\n").then_some(()) })
+            .await;
         world.make("go");
     };
     let ((code, out, err), ()) = tokio::join!(follow, release);
@@ -113,10 +116,12 @@ async fn a_running_job_can_be_cancelled_and_a_finished_one_run_again() {
     world.make("go");
     let (code, out, err) = world.thump(&["retry", id]).await;
     assert_eq!(code, 0, "{out}{err}");
-    world.eventually("the second verdict", || async {
-        let builds = world.builds(&commit).await;
-        (builds[0]["verdict"] == "passed").then_some(())
-    }).await;
+    world
+        .eventually("the second verdict", || async {
+            let builds = world.builds(&commit).await;
+            (builds[0]["verdict"] == "passed").then_some(())
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +131,8 @@ async fn a_write_from_a_foreign_page_is_refused() {
     let job = world.running_job(&commit).await;
     let url = format!("{}/api/v1/jobs/{}/cancel", world.server(), job["id"].as_str().expect("an id"));
     let client = reqwest::Client::new();
-    let foreign = client.post(&url).header("origin", "http://evil.example").header("content-type", "application/json").body("{}");
+    let foreign =
+        client.post(&url).header("origin", "http://evil.example").header("content-type", "application/json").body("{}");
     assert_eq!(foreign.send().await.expect("an answer").status(), 403);
     let form = client.post(&url).header("content-type", "application/x-www-form-urlencoded").body("a=b");
     assert_eq!(form.send().await.expect("an answer").status().as_u16() / 100, 4);

@@ -21,7 +21,9 @@ async fn crowd(world: &mut World) -> (crate::world::Repository, Vec<String>) {
     let mut commits = vec![first];
     commits.extend((0..3).map(|number| repository.commit(&format!("queued {number}"))));
     repository.push();
-    world.eventually("the queued builds", || async { (world.builds(&commits[3]).await.len() == 1).then_some(()) }).await;
+    world
+        .eventually("the queued builds", || async { (world.builds(&commits[3]).await.len() == 1).then_some(()) })
+        .await;
     (repository, commits)
 }
 

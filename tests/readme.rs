@@ -22,7 +22,8 @@ async fn the_first_command_tests_this_repository_itself() {
     let clone = folder.path().join("thump");
     let cloned = Command::new("git").args(["clone", "--quiet", env!("CARGO_MANIFEST_DIR")]).arg(&clone).status();
     assert!(cloned.expect("git is installed").success());
-    let branch = Command::new("git").args(["rev-parse", "--abbrev-ref", "HEAD"]).current_dir(&clone).output().expect("git");
+    let branch =
+        Command::new("git").args(["rev-parse", "--abbrev-ref", "HEAD"]).current_dir(&clone).output().expect("git");
     let branch = String::from_utf8_lossy(&branch.stdout).trim().to_owned();
 
     let mut command = crate::world::process::thump();
@@ -59,7 +60,10 @@ async fn up_without_an_argument_takes_the_repository_one_stands_in() {
     repository.write("sub/file", "deep");
     repository.push_job("true");
     let mut command = crate::world::process::thump();
-    command.args(["up", "--once", "--data"]).arg(folder.path().join("data")).current_dir(repository.clone_path().join("sub"));
+    command
+        .args(["up", "--once", "--data"])
+        .arg(folder.path().join("data"))
+        .current_dir(repository.clone_path().join("sub"));
     let (code, out, err) = crate::world::process::finish(command).await;
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("passed"), "{out}");

@@ -46,9 +46,7 @@ async fn a_killed_up_resumes_with_queued_and_running_jobs() {
     world.running_job(&running).await;
     let queued: Vec<String> = (0..3).map(|number| repository.commit(&format!("queued {number}"))).collect();
     repository.push();
-    world.eventually("the queued builds", || async {
-        (world.builds(&queued[2]).await.len() == 1).then_some(())
-    }).await;
+    world.eventually("the queued builds", || async { (world.builds(&queued[2]).await.len() == 1).then_some(()) }).await;
 
     world.process("up").kill();
     world.make("go");

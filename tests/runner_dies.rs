@@ -19,10 +19,12 @@ async fn the_job_of_a_killed_runner_runs_elsewhere_and_is_recorded_once() {
     world.start_runner("south");
     world.process("north").kill();
 
-    let job = world.eventually("the job on the other runner", || async {
-        let job = world.running_job(&commit).await;
-        (job["runner"] == "south").then_some(job)
-    }).await;
+    let job = world
+        .eventually("the job on the other runner", || async {
+            let job = world.running_job(&commit).await;
+            (job["runner"] == "south").then_some(job)
+        })
+        .await;
     assert_eq!(job["attempt"], 2);
     world.eventually("the second start", || async { (world.lines("ran").len() == 2).then_some(()) }).await;
     world.make("go");
@@ -45,9 +47,11 @@ async fn a_frozen_runner_loses_its_job_and_its_late_verdict_does_not_count() {
 
     world.process("north").signal(Signal::STOP);
     world.start_runner("south");
-    world.eventually("the job on the other runner", || async {
-        (world.running_job(&commit).await["runner"] == "south").then_some(())
-    }).await;
+    world
+        .eventually("the job on the other runner", || async {
+            (world.running_job(&commit).await["runner"] == "south").then_some(())
+        })
+        .await;
     world.make("go");
     assert_eq!(world.verdict(&commit).await, "failed");
 
@@ -71,9 +75,11 @@ async fn a_job_that_kills_its_runner_three_times_is_parked_and_others_go_on() {
     let commit = repository.push_job(&format!("{}; sleep 600", world.append("ran", "$THUMP_ATTEMPT")));
     for death in 0..3 {
         let holder = format!("runner-{death}");
-        world.eventually("the next attempt", || async {
-            (world.running_job(&commit).await["runner"] == holder.as_str()).then_some(())
-        }).await;
+        world
+            .eventually("the next attempt", || async {
+                (world.running_job(&commit).await["runner"] == holder.as_str()).then_some(())
+            })
+            .await;
         world.process(&holder).kill();
         world.start_runner(&format!("runner-{}", death + 1));
     }

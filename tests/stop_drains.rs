@@ -38,9 +38,11 @@ async fn a_second_signal_gives_the_job_back_and_it_costs_nothing() {
     for turn in 0..4 {
         let name = format!("runner-{turn}");
         world.start_runner(&name);
-        world.eventually("the job on this runner", || async {
-            (world.running_job(&commit).await["runner"] == name.as_str()).then_some(())
-        }).await;
+        world
+            .eventually("the job on this runner", || async {
+                (world.running_job(&commit).await["runner"] == name.as_str()).then_some(())
+            })
+            .await;
         world.process(&name).signal(Signal::TERM);
         world.process(&name).says("draining").await;
         world.process(&name).signal(Signal::TERM);

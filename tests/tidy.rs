@@ -47,7 +47,16 @@ fn no_source_file_grows_without_end() {
 
 #[test]
 fn nothing_is_left_open_in_the_text() {
-    let marks = ["TO", "FIX", "XX"].map(|start| format!("{start}{}", match start { "TO" => "DO", "FIX" => "ME", _ => "X" }));
+    let marks = ["TO", "FIX", "XX"].map(|start| {
+        format!(
+            "{start}{}",
+            match start {
+                "TO" => "DO",
+                "FIX" => "ME",
+                _ => "X",
+            }
+        )
+    });
     for path in [files(".rs"), files(".md"), files(".toml"), files(".yaml")].concat() {
         let text = std::fs::read_to_string(&path).expect("text");
         for mark in &marks {

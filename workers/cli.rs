@@ -6,7 +6,13 @@ use clap::{Args, Parser, Subcommand};
 
 /// Continuous integration as a message-broker-backed job queue.
 #[derive(Debug, Parser)]
-#[command(name = "thump", version, about, propagate_version = true, after_help = "Start with:  thump up    in a git repository")]
+#[command(
+    name = "thump",
+    version,
+    about,
+    propagate_version = true,
+    after_help = "Start with:  thump up    in a git repository"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -21,13 +27,17 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Everything in one process: watch, test, show
-    #[command(after_help = "Examples:\n  thump up                      the repository one stands in\n  thump up ../a.git ../b        two local repositories\n  thump up https://host/x.git   a remote one\n  thump up . --once             test the current tips, exit 0 or 1")]
+    #[command(
+        after_help = "Examples:\n  thump up                      the repository one stands in\n  thump up ../a.git ../b        two local repositories\n  thump up https://host/x.git   a remote one\n  thump up . --once             test the current tips, exit 0 or 1"
+    )]
     Up(UpOptions),
     /// Role: watch repositories and announce their commits
     #[command(after_help = "Example:\n  thump observe /srv/git/app.git --broker amqp://user:password@broker/thump")]
     Observe(ObserveOptions),
     /// Role: plan builds, hand out jobs, record verdicts, serve the dashboard
-    #[command(after_help = "Example:\n  thump dispatch --listen 127.0.0.1:7411 --broker amqp://user:password@broker/thump")]
+    #[command(
+        after_help = "Example:\n  thump dispatch --listen 127.0.0.1:7411 --broker amqp://user:password@broker/thump"
+    )]
     Dispatch(DispatchOptions),
     /// Role: run jobs; start as many as you like
     #[command(after_help = "Example:\n  thump run --slots 4 --broker amqp://user:password@broker/thump")]

@@ -20,7 +20,10 @@ pub(crate) fn start(cli: &Cli) {
         None => (EnvFilter::new(with_quiet_libraries(usual)), None),
         Some(text) => match EnvFilter::try_new(text) {
             Ok(filter) => (filter, None),
-            Err(cause) => (EnvFilter::new(with_quiet_libraries(usual)), Some(format!("--log {text:?} is not understood: {cause}"))),
+            Err(cause) => (
+                EnvFilter::new(with_quiet_libraries(usual)),
+                Some(format!("--log {text:?} is not understood: {cause}")),
+            ),
         },
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

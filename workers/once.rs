@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use broker::Broker;
-use messages::{BuildId, CommitId, RefName, RepositoryName, Verdict};
+use messages::{BuildId, Verdict};
+use observer::AnnouncedTip;
 use store::{BuildFilter, BuildView, Ledger, LedgerError, State};
 
 use crate::exit::Exit;
@@ -12,13 +13,18 @@ use crate::shutdown::Shutdown;
 use crate::verdicts;
 
 /// Announces every tip once and waits for all verdicts.
-pub(crate) async fn run(observing: observer::Settings, broker: Broker, ledger: &Ledger, shutdown: &Shutdown) -> Result<Exit, Exit> {
+pub(crate) async fn run(
+    observing: observer::Settings,
+    broker: Broker,
+    ledger: &Ledger,
+    shutdown: &Shutdown,
+) -> Result<Exit, Exit> {
     let report = tokio::select! {
         report = observer::announce_tips_once(observing, broker, shutdown.drain.clone()) => report,
         () = shutdown.drain.cancelled() => return Ok(Exit::INTERRUPTED),
     };
     let report = report.map_err(|cause| Exit::failed(cause.to_string()))?;
-    if report.announced.is_empty() && report.unreadable.is_empty() {
+    if report == observer::OnceReport::default() {
         say("nothing to test: no repository has a commit on a watched ref");
     }
     let waiting = wait_for_all(ledger, &report.announced);
@@ -26,19 +32,21 @@ pub(crate) async fn run(observing: observer::Settings, broker: Broker, ledger: &
         verdicts = waiting => verdicts.map_err(|cause| Exit::failed(cause.to_string()))?,
         () = shutdown.drain.cancelled() => return Ok(Exit::INTERRUPTED),
     };
-    if !report.unreadable.is_empty() {
-        let lines: Vec<String> = report.unreadable.iter().map(ToString::to_string).collect();
-        return Err(Exit::not_found(lines.join("\nerror: ")));
+    let unreadable = report.unreadable.iter().map(|(repository, why)| format!("{repository}: {why}"));
+    let refused = report.refused.iter().map(|(tip, why)| format!("{} {}: {why}", tip.repository, tip.commit));
+    let problems: Vec<String> = unreadable.chain(refused).collect();
+    if !problems.is_empty() {
+        return Err(Exit::not_found(problems.join("\nerror: ")));
     }
     Ok(if verdicts.iter().all(|verdict| verdict.is_good()) { Exit::GOOD } else { Exit::NOT_GOOD })
 }
 
 /// Waits until each tip has its build's verdict, prints each once, and returns them all.
-async fn wait_for_all(ledger: &Ledger, tips: &[(RepositoryName, RefName, CommitId)]) -> Result<Vec<Verdict>, LedgerError> {
+async fn wait_for_all(ledger: &Ledger, tips: &[AnnouncedTip]) -> Result<Vec<Verdict>, LedgerError> {
     let mut changes = ledger.changes();
     let mut printed: HashSet<BuildId> = HashSet::new();
     let mut verdicts = Vec::new();
-    let mut open: Vec<&(RepositoryName, RefName, CommitId)> = tips.iter().collect();
+    let mut open: Vec<&AnnouncedTip> = tips.iter().collect();
     loop {
         changes.borrow_and_update();
         let mut still_open = Vec::new();
@@ -63,12 +71,11 @@ async fn wait_for_all(ledger: &Ledger, tips: &[(RepositoryName, RefName, CommitI
     }
 }
 
-async fn build_of(ledger: &Ledger, tip: &(RepositoryName, RefName, CommitId)) -> Result<Option<BuildView>, LedgerError> {
-    let (repository, ref_name, commit) = tip;
+async fn build_of(ledger: &Ledger, tip: &AnnouncedTip) -> Result<Option<BuildView>, LedgerError> {
     let filter = BuildFilter {
-        commit: Some(commit.as_str().to_owned()),
-        repository: Some(repository.clone()),
-        ref_name: Some(ref_name.as_str().to_owned()),
+        commit: Some(tip.commit.as_str().to_owned()),
+        repository: Some(tip.repository.clone()),
+        ref_name: Some(tip.ref_name.as_str().to_owned()),
         before: None,
         limit: 1,
     };

@@ -24,7 +24,9 @@ pub(crate) async fn observe(options: ObserveOptions) -> Result<Exit, Exit> {
     let shutdown = Shutdown::listen().map_err(|cause| Exit::failed(format!("listen for signals: {cause}")))?;
     let observing = observing(&settings, options.name.as_deref())?;
     let broker = connect(url, &format!("observer {}", observing.name), false, &shutdown).await?;
-    observer::run(observing, broker.clone(), shutdown.drain.clone()).await.map_err(|cause| Exit::failed(cause.to_string()))?;
+    observer::run(observing, broker.clone(), shutdown.drain.clone())
+        .await
+        .map_err(|cause| Exit::failed(cause.to_string()))?;
     broker.close().await;
     Ok(Exit::GOOD)
 }
@@ -41,7 +43,8 @@ pub(crate) async fn dispatch(options: DispatchOptions) -> Result<Exit, Exit> {
     let shutdown = Shutdown::listen().map_err(|cause| Exit::failed(format!("listen for signals: {cause}")))?;
     let ledger = open_ledger(&settings).await?;
     let listener = bind(&settings).await?;
-    tracing::info!("page and API on http://{}", settings.listen.value);
+    let address = listener.local_addr().map_err(|cause| Exit::failed(format!("listen: {cause}")))?;
+    crate::inspect::say(&format!("page      http://{address}"));
 
     // The page is up before the broker is: it is where people look when the broker is away.
     let stop_serving = tokio_util::sync::CancellationToken::new();
@@ -98,17 +101,13 @@ pub(crate) fn observing(settings: &Settings, name: Option<&str>) -> Result<obser
         Some(name) => name.parse().map_err(|cause: messages::InvalidName| Exit::usage(cause.to_string()))?,
         None => observer_name(&data)?,
     };
-    Ok(observer::Settings {
-        name,
-        data,
-        repositories,
-        poll: settings.poll.value,
-        local_poll: std::time::Duration::from_secs(60),
-        max_commits: settings.max_commits.value,
-        depth: if settings.tips_only.value { observer::Depth::TipsOnly } else { observer::Depth::EveryCommit },
-        branches: settings.branches.value.clone(),
-        tags: settings.tags.value.clone(),
-    })
+    let mut observing = observer::Settings::new(name, data, repositories);
+    observing.poll = settings.poll.value;
+    observing.max_commits = settings.max_commits.value;
+    observing.depth = if settings.tips_only.value { observer::Depth::TipsOnly } else { observer::Depth::EveryCommit };
+    observing.branches = settings.branches.value.clone();
+    observing.tags = settings.tags.value.clone();
+    Ok(observing)
 }
 
 /// The dispatcher's settings.
@@ -139,7 +138,11 @@ pub(crate) async fn open_ledger(settings: &Settings) -> Result<Ledger, Exit> {
 pub(crate) async fn bind(settings: &Settings) -> Result<TcpListener, Exit> {
     let listen = settings.listen.value;
     TcpListener::bind(listen).await.map_err(|cause| {
-        let remedy = if cause.kind() == std::io::ErrorKind::AddrInUse { "\n  try   --listen with another port; 0 takes a free one" } else { "" };
+        let remedy = if cause.kind() == std::io::ErrorKind::AddrInUse {
+            "\n  try   --listen with another port; 0 takes a free one"
+        } else {
+            ""
+        };
         Exit::failed(format!("listen on {listen} (from {}): {cause}{remedy}", settings.listen.origin))
     })
 }
@@ -153,7 +156,10 @@ pub(crate) fn role(name: &str, declares_topology: bool) -> Role {
 fn folder(data: &Path, name: &str) -> Result<PathBuf, Exit> {
     let path = data.join(name);
     std::fs::create_dir_all(&path).map_err(|cause| {
-        Exit::failed(format!("make the state folder {}: {cause}\n  try   --data DIR with a folder you may write to", path.display()))
+        Exit::failed(format!(
+            "make the state folder {}: {cause}\n  try   --data DIR with a folder you may write to",
+            path.display()
+        ))
     })?;
     Ok(path)
 }
@@ -175,7 +181,11 @@ async fn until_up(broker: &Broker, shutdown: &Shutdown) -> Result<(), Exit> {
 /// State inside a watched working tree would be tested, committed or deleted by it.
 fn refuse_state_inside(data: &Path, repository: &Path) -> Result<(), Exit> {
     let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-    let tree = if repository.file_name().is_some_and(|name| name == ".git") { repository.parent().unwrap_or(repository) } else { repository };
+    let tree = if repository.file_name().is_some_and(|name| name == ".git") {
+        repository.parent().unwrap_or(repository)
+    } else {
+        repository
+    };
     let tree = std::fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned());
     if data.starts_with(&tree) {
         return Err(Exit::usage(format!(

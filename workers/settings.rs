@@ -125,17 +125,39 @@ impl Settings {
             None => Setting { value: BrokerChoice::Embedded, origin: Origin::Default },
         };
         let ledger = format!("sqlite:{}", data.value.join("dispatcher/ledger.db").display());
-        let listen = layers.pick("listen", typed.serve.and_then(|o| o.listen.clone()), file.listen, "127.0.0.1:7411".into());
+        let listen =
+            layers.pick("listen", typed.serve.and_then(|o| o.listen.clone()), file.listen, "127.0.0.1:7411".into());
         let pool = layers.pick("pool", typed.pool.map(str::to_owned), file.pool, PoolName::DEFAULT.into());
-        let seconds = |setting: Setting<u64>| Setting { value: Duration::from_secs(setting.value), origin: setting.origin };
+        let seconds =
+            |setting: Setting<u64>| Setting { value: Duration::from_secs(setting.value), origin: setting.origin };
         let settings = Self {
             store: layers.pick("store", typed.serve.and_then(|o| o.store.clone()), file.store, ledger),
-            listen: checked("listen", listen, |text| text.parse::<SocketAddr>().ok(), "an address and a port such as 127.0.0.1:7411")?,
+            listen: checked(
+                "listen",
+                listen,
+                |text| text.parse::<SocketAddr>().ok(),
+                "an address and a port such as 127.0.0.1:7411",
+            )?,
             slots: layers.pick("slots", typed.runner.and_then(|o| o.slots), file.slots, processors()),
             pool: checked("pool", pool, |text| text.parse().ok(), "1 to 63 of a-z, 0-9 and '-'")?,
-            drain: seconds(layers.pick("drain-seconds", typed.runner.and_then(|o| o.drain_seconds), file.drain_seconds, 600)),
-            max_log_bytes: layers.pick("max-log-bytes", typed.runner.and_then(|o| o.max_log_bytes), file.max_log_bytes, 64 << 20),
-            repositories: layers.pick("repositories", list(watch.map(|o| &o.repositories)), file.repositories, Vec::new()),
+            drain: seconds(layers.pick(
+                "drain-seconds",
+                typed.runner.and_then(|o| o.drain_seconds),
+                file.drain_seconds,
+                600,
+            )),
+            max_log_bytes: layers.pick(
+                "max-log-bytes",
+                typed.runner.and_then(|o| o.max_log_bytes),
+                file.max_log_bytes,
+                64 << 20,
+            ),
+            repositories: layers.pick(
+                "repositories",
+                list(watch.map(|o| &o.repositories)),
+                file.repositories,
+                Vec::new(),
+            ),
             branches: layers.pick("branch", list(watch.map(|o| &o.branches)), file.branches, vec!["*".into()]),
             tags: layers.pick("tag", list(watch.map(|o| &o.tags)), file.tags, Vec::new()),
             tips_only: layers.pick("tips-only", watch.filter(|o| o.tips_only).map(|_| true), file.tips_only, false),
@@ -144,18 +166,52 @@ impl Settings {
             data,
             broker,
         };
-        settings.at_least("slots", &settings.slots, u64::from(settings.slots.value), 1, "this runner would never take a job")?;
-        settings.at_least("max-commits", &settings.max_commits, settings.max_commits.value as u64, 1, "no commit would be tested")?;
-        settings.at_least("poll-seconds", &settings.poll, settings.poll.value.as_secs(), 1, "the repository would be asked without a pause")?;
-        settings.at_least("max-log-bytes", &settings.max_log_bytes, settings.max_log_bytes.value, 1024, "no log could be read")?;
+        settings.at_least(
+            "slots",
+            &settings.slots,
+            u64::from(settings.slots.value),
+            1,
+            "this runner would never take a job",
+        )?;
+        settings.at_least(
+            "max-commits",
+            &settings.max_commits,
+            settings.max_commits.value as u64,
+            1,
+            "no commit would be tested",
+        )?;
+        settings.at_least(
+            "poll-seconds",
+            &settings.poll,
+            settings.poll.value.as_secs(),
+            1,
+            "the repository would be asked without a pause",
+        )?;
+        settings.at_least(
+            "max-log-bytes",
+            &settings.max_log_bytes,
+            settings.max_log_bytes.value,
+            1024,
+            "no log could be read",
+        )?;
         Ok(settings)
     }
 
-    fn at_least<T>(&self, name: &str, setting: &Setting<T>, value: u64, least: u64, otherwise: &str) -> Result<(), Exit> {
+    fn at_least<T>(
+        &self,
+        name: &str,
+        setting: &Setting<T>,
+        value: u64,
+        least: u64,
+        otherwise: &str,
+    ) -> Result<(), Exit> {
         if value >= least {
             return Ok(());
         }
-        Err(Exit::usage(format!("{name} is {value}, so {otherwise}\n  from  {}\n  try   {least} or more", setting.origin)))
+        Err(Exit::usage(format!(
+            "{name} is {value}, so {otherwise}\n  from  {}\n  try   {least} or more",
+            setting.origin
+        )))
     }
 
     /// The URL of RabbitMQ, for the roles that cannot do without one.
@@ -205,9 +261,16 @@ impl Layers {
     }
 
     /// A value that may hold a secret: the environment may also name a file that holds it.
-    fn secret(&self, name: &'static str, typed: Option<String>, file: Option<String>) -> Result<Option<Setting<String>>, Exit> {
+    fn secret(
+        &self,
+        name: &'static str,
+        typed: Option<String>,
+        file: Option<String>,
+    ) -> Result<Option<Setting<String>>, Exit> {
         let variable = format!("THUMP_{}_FILE", name.to_uppercase());
-        if typed.is_none() && let Some(path) = std::env::var_os(&variable) {
+        if typed.is_none()
+            && let Some(path) = std::env::var_os(&variable)
+        {
             let text = std::fs::read_to_string(&path)
                 .map_err(|cause| Exit::usage(format!("{variable} names {}: {cause}", Path::new(&path).display())))?;
             return Ok(Some(Setting { value: text.trim().to_owned(), origin: Origin::Environment(variable) }));
@@ -232,10 +295,17 @@ fn typed_origin(name: &'static str) -> Origin {
     if !typed && std::env::var_os(&variable).is_some() { Origin::Environment(variable) } else { Origin::Flag(name) }
 }
 
-fn checked<T>(name: &str, setting: Setting<String>, parse: impl Fn(&str) -> Option<T>, needs: &str) -> Result<Setting<T>, Exit> {
+fn checked<T>(
+    name: &str,
+    setting: Setting<String>,
+    parse: impl Fn(&str) -> Option<T>,
+    needs: &str,
+) -> Result<Setting<T>, Exit> {
     match parse(&setting.value) {
         Some(value) => Ok(Setting { value, origin: setting.origin }),
-        None => Err(Exit::usage(format!("{name} is {:?}, which is not {needs}\n  from  {}", setting.value, setting.origin))),
+        None => {
+            Err(Exit::usage(format!("{name} is {:?}, which is not {needs}\n  from  {}", setting.value, setting.origin)))
+        }
     }
 }
 
@@ -244,7 +314,8 @@ fn data_folder(typed: Option<&DataOption>) -> Result<Setting<PathBuf>, Exit> {
         Some(path) => (path, typed_origin("data")),
         None => (default_data_folder()?, Origin::Default),
     };
-    let path = std::path::absolute(&path).map_err(|cause| Exit::usage(format!("--data {}: {cause}", path.display())))?;
+    let path =
+        std::path::absolute(&path).map_err(|cause| Exit::usage(format!("--data {}: {cause}", path.display())))?;
     Ok(Setting { value: path, origin })
 }
 
@@ -254,7 +325,9 @@ fn default_data_folder() -> Result<PathBuf, Exit> {
     absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .map(|state| state.join("thump"))
-        .ok_or_else(|| Exit::usage("neither XDG_STATE_HOME nor HOME is set, so there is no place for state\n  try   --data DIR"))
+        .ok_or_else(|| {
+            Exit::usage("neither XDG_STATE_HOME nor HOME is set, so there is no place for state\n  try   --data DIR")
+        })
 }
 
 fn read_file(typed: Option<&DataOption>, data: &Path) -> Result<(File, PathBuf), Exit> {

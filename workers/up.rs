@@ -72,7 +72,9 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
         let running = running(&settings, None)?;
         say(&format!("runner    {}", count(usize::from(settings.slots.value), "slot")));
         let stop = runner::Stop { drain: shutdown.drain.clone(), now: shutdown.now.clone() };
-        keep_running("runner", shutdown.drain.clone(), move || runner::run(running.clone(), broker.clone(), stop.clone()))
+        keep_running("runner", shutdown.drain.clone(), move || {
+            runner::run(running.clone(), broker.clone(), stop.clone())
+        })
     };
 
     let exit = if options.once {
@@ -93,10 +95,16 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
 }
 
 /// Watches until a stop signal comes.
-async fn watch(observing: observer::Settings, broker: Broker, ledger: &Ledger, shutdown: &Shutdown) -> Result<Exit, Exit> {
+async fn watch(
+    observing: observer::Settings,
+    broker: Broker,
+    ledger: &Ledger,
+    shutdown: &Shutdown,
+) -> Result<Exit, Exit> {
     let printer = tokio::spawn(verdicts::print_as_they_come(ledger.clone(), shutdown.now.clone()));
     let stop = shutdown.drain.clone();
-    let observer = keep_running("observer", stop.clone(), move || observer::run(observing.clone(), broker.clone(), stop.clone()));
+    let observer =
+        keep_running("observer", stop.clone(), move || observer::run(observing.clone(), broker.clone(), stop.clone()));
     shutdown.drain.cancelled().await;
     join("observer", observer).await;
     printer.abort();
@@ -121,7 +129,9 @@ impl Wire {
     fn connect(&self, name: &str, declares: bool) -> Result<Broker, Exit> {
         match self {
             Self::Embedded(hub) => Ok(hub.connect(role(name, declares))),
-            Self::Rabbit(url) => Broker::rabbit(url, role(name, declares)).map_err(|cause| Exit::usage(cause.to_string())),
+            Self::Rabbit(url) => {
+                Broker::rabbit(url, role(name, declares)).map_err(|cause| Exit::usage(cause.to_string()))
+            }
         }
     }
 }
@@ -176,7 +186,9 @@ fn lock(data: &Path) -> Result<File, Exit> {
         std::fs::create_dir_all(data)?;
         File::options().create(true).truncate(false).write(true).open(&path)
     };
-    let file = open().map_err(|cause| Exit::failed(format!("use the state folder {}: {cause}\n  try   --data DIR", data.display())))?;
+    let file = open().map_err(|cause| {
+        Exit::failed(format!("use the state folder {}: {cause}\n  try   --data DIR", data.display()))
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Exit::failed(format!(

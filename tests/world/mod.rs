@@ -172,11 +172,6 @@ impl World {
         &mut found.unwrap_or_else(|| panic!("no process {name} was started")).1
     }
 
-    /// The name under which the processes of `carrier` hold the runner.
-    pub(crate) fn carrier(&self) -> Carrier {
-        self.carrier
-    }
-
     /// What `path` of the API answers.
     pub(crate) async fn api(&self, path: &str) -> Option<Value> {
         let answer = self.http.get(format!("{}{path}", self.server)).send().await.ok()?;

@@ -38,7 +38,10 @@ impl Api {
     pub(crate) fn new(options: &ServerOptions) -> Result<Self, Exit> {
         let url = url::Url::parse(&options.server).ok().filter(|url| url.scheme() == "http" && url.host().is_some());
         if url.is_none() {
-            return Err(Exit::usage(format!("--server is {:?}, which is not of the form http://host:port", options.server)));
+            return Err(Exit::usage(format!(
+                "--server is {:?}, which is not of the form http://host:port",
+                options.server
+            )));
         }
         let client = Client::builder().connect_timeout(Duration::from_secs(5)).build();
         let client = client.map_err(|cause| Exit::failed(format!("make a client: {cause}")))?;
@@ -53,7 +56,11 @@ impl Api {
 
     /// Gives a command.
     pub(crate) async fn post(&self, path: &str) -> Result<Value, Failure> {
-        let request = self.client.post(format!("{}{path}", self.server)).json(&serde_json::json!({})).timeout(Duration::from_secs(30));
+        let request = self
+            .client
+            .post(format!("{}{path}", self.server))
+            .json(&serde_json::json!({}))
+            .timeout(Duration::from_secs(30));
         self.json(self.send(request).await?).await
     }
 
@@ -77,9 +84,12 @@ impl Api {
 
     /// What a broken answer means.
     pub(crate) fn broken(&self, cause: &reqwest::Error) -> Failure {
-        let root = std::iter::successors(cause.source(), |cause| cause.source()).last();
+        let root = std::iter::successors(cause.source(), |cause: &&dyn Error| (*cause).source()).last();
         let why = root.map_or_else(|| cause.to_string(), ToString::to_string);
-        Failure::Unreachable(format!("no Thump answers at {}: {why}\n  try   --server URL, or start one with `thump up`", self.server))
+        Failure::Unreachable(format!(
+            "no Thump answers at {}: {why}\n  try   --server URL, or start one with `thump up`",
+            self.server
+        ))
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<Response, Failure> {

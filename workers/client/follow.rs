@@ -32,7 +32,8 @@ pub(super) async fn log(api: &Api, job: &str, follow: bool) -> Result<Exit, Exit
         }
         if !job["verdict"].is_null() {
             // The last bytes may follow the verdict: a log never holds a verdict up.
-            let expected = job["attempts"].as_array().and_then(|all| all.last()).and_then(|last| last["log_length"].as_u64());
+            let expected =
+                job["attempts"].as_array().and_then(|all| all.last()).and_then(|last| last["log_length"].as_u64());
             looks_after_verdict += 1;
             if expected.is_none_or(|length| printed >= length) || (!more && looks_after_verdict > 20) {
                 return Ok(Exit::GOOD);

@@ -44,7 +44,13 @@ pub(crate) async fn show(options: ShowOptions) -> Result<Exit, Exit> {
         say(&build.to_string());
         return Ok(Exit::GOOD);
     }
-    say(&format!("{}  {} #{}  {}", word(&build), text(&build["repository"]), build["number"], short_ref(&build["ref"])));
+    say(&format!(
+        "{}  {} #{}  {}",
+        word(&build),
+        text(&build["repository"]),
+        build["number"],
+        short_ref(&build["ref"])
+    ));
     say(&format!("commit  {}  {}", text(&build["commit"]), text(&build["subject"])));
     say(&format!("author  {}", text(&build["author"])));
     say_reason(&build["reason"]);
@@ -86,7 +92,13 @@ pub(crate) async fn wait(options: WaitOptions) -> Result<Exit, Exit> {
         say(&serde_json::json!({ "builds": builds }).to_string());
     } else {
         for build in &builds {
-            say(&format!("{}  {} {}  {}", word(build), text(&build["repository"]), short_ref(&build["ref"]), text(&build["subject"])));
+            say(&format!(
+                "{}  {} {}  {}",
+                word(build),
+                text(&build["repository"]),
+                short_ref(&build["ref"]),
+                text(&build["subject"])
+            ));
             say_reason(&build["reason"]);
         }
     }
@@ -132,7 +144,13 @@ pub(crate) async fn queues(options: ListOptions) -> Result<Exit, Exit> {
     let mut table = Table::new(&["POOL", "WAITING", "QUEUED", "RUNNING", "OLDEST WAIT"]);
     for queue in list(&answer, "queues") {
         let wait = format!("{:.0} s", queue["oldest_wait_seconds"].as_f64().unwrap_or(0.0));
-        table.row([text(&queue["pool"]), text(&queue["waiting"]), text(&queue["queued"]), text(&queue["running"]), wait]);
+        table.row([
+            text(&queue["pool"]),
+            text(&queue["waiting"]),
+            text(&queue["queued"]),
+            text(&queue["running"]),
+            wait,
+        ]);
     }
     table.print("no pool has a runner or a job yet");
     Ok(Exit::GOOD)
