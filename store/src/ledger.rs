@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use messages::{AttemptNumber, AttemptToken, BuildId, Incarnation, JobId, PoolName, RunnerName};
 use tokio::sync::watch;
 
-use crate::sqlite::{self, Pool};
+use crate::sqlite::{self, Pool, SameFile};
 use crate::writer::Writer;
 use crate::writes::{cancel, claim, dead, finish, intake, leader, lose, publish, retry, runners};
 use crate::{
@@ -42,9 +42,10 @@ impl Ledger {
             .fetch_one(&readers)
             .await
             .map_err(|cause| unusable(&cause))?;
+        let file = SameFile::at(&path).map_err(|cause| unusable(&cause))?;
         let logs = Logs::open(&data.join("logs")).map_err(|cause| unusable(&cause))?;
         Ok(Self {
-            writer: Writer::start(connection, sqlite::writer_options(&path), last_change),
+            writer: Writer::start(connection, file, last_change),
             readers,
             logs,
             leader_file: sqlite::leader_file(&path),

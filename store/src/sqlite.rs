@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,8 +50,7 @@ pub(crate) fn path_of(url: &str) -> Result<PathBuf, OpenError> {
     }
 }
 
-/// How the writer connects.
-pub(crate) fn writer_options(path: &Path) -> SqliteConnectOptions {
+fn writer_options(path: &Path) -> SqliteConnectOptions {
     plain_options(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -58,6 +58,8 @@ pub(crate) fn writer_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .statement_cache_capacity(500)
+        // 16 MiB: a page that many transactions change is moved into the main file once for all of them.
+        .pragma("wal_autocheckpoint", "4000")
 }
 
 fn plain_options(path: &Path) -> SqliteConnectOptions {
@@ -204,6 +206,39 @@ impl From<sqlx::Error> for LedgerError {
             ) => Self::Unavailable { cause: said_by(&cause) },
             _ => Self::Inconsistent { what: said_by(&cause) },
         }
+    }
+}
+
+/// Knows the file that was opened. SQLite goes on writing into a file that was deleted or replaced, and
+/// nobody would ever read what it wrote there.
+pub(crate) struct SameFile {
+    path: PathBuf,
+    device_and_inode: (u64, u64),
+}
+
+impl SameFile {
+    /// Remembers the file at `path`.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self { path: path.to_owned(), device_and_inode: (metadata.dev(), metadata.ino()) })
+    }
+
+    /// Whether that file is still there.
+    pub(crate) fn check(&self) -> Result<(), LedgerError> {
+        match Self::at(&self.path) {
+            Ok(now) if now.device_and_inode == self.device_and_inode => Ok(()),
+            _ => Err(LedgerError::Unavailable {
+                cause: format!(
+                    "{} was moved, deleted or replaced while it was open; put it back, or start again",
+                    self.path.display()
+                ),
+            }),
+        }
+    }
+
+    /// How to connect to it again, but not to a new one in its place.
+    pub(crate) fn options(&self) -> SqliteConnectOptions {
+        writer_options(&self.path).create_if_missing(false)
     }
 }
 

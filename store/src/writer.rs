@@ -8,10 +8,9 @@ use std::mem;
 use std::pin::Pin;
 
 use sqlx::ConnectOptions as _;
-use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::sqlite::Connection;
+use crate::sqlite::{Connection, SameFile};
 use crate::transaction::Tx;
 use crate::{Epoch, LedgerError};
 
@@ -38,10 +37,10 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the writer's task on `connection`.
-    pub(crate) fn start(connection: Connection, options: SqliteConnectOptions, last_change: i64) -> Self {
+    pub(crate) fn start(connection: Connection, file: SameFile, last_change: i64) -> Self {
         let (requests, queue) = mpsc::channel(ROOM);
         let (committed, changes) = watch::channel(last_change);
-        tokio::spawn(work(Tx::new(connection, last_change), options, queue, committed));
+        tokio::spawn(work(Tx::new(connection, last_change), file, queue, committed));
         Self { requests, changes }
     }
 
@@ -93,19 +92,18 @@ impl<W: Write> Request for Pending<W> {
     }
 }
 
-async fn work(
-    mut tx: Tx,
-    options: SqliteConnectOptions,
-    mut queue: mpsc::Receiver<Box<dyn Request>>,
-    committed: watch::Sender<i64>,
-) {
+async fn work(mut tx: Tx, file: SameFile, mut queue: mpsc::Receiver<Box<dyn Request>>, committed: watch::Sender<i64>) {
     let mut together = Vec::new();
     while queue.recv_many(&mut together, TOGETHER).await > 0 {
-        let outcomes = match commit(&mut tx, &mut together).await {
+        let outcome = match file.check() {
+            Ok(()) => commit(&mut tx, &mut together).await,
+            Err(cause) => Err(cause),
+        };
+        let outcomes = match outcome {
             Ok(outcomes) => outcomes,
             Err(cause) => {
                 tracing::warn!(%cause, writes = together.len(), "ledger transaction failed");
-                recover(&mut tx, &options).await;
+                recover(&mut tx, &file).await;
                 together.iter().map(|_| Err(cause.clone())).collect()
             }
         };
@@ -148,11 +146,11 @@ async fn commit(tx: &mut Tx, together: &mut [Box<dyn Request>]) -> Result<Vec<Re
 }
 
 /// Makes the connection ready for the next transaction.
-async fn recover(tx: &mut Tx, options: &SqliteConnectOptions) {
+async fn recover(tx: &mut Tx, file: &SameFile) {
     if tx.rollback().await.is_ok() {
         return;
     }
-    match options.connect().await {
+    match file.options().connect().await {
         Ok(connection) => tx.reconnect(connection),
         Err(cause) => tracing::warn!(%cause, "ledger connection lost"),
     }

@@ -77,16 +77,19 @@ impl Ledger {
             commit => commit,
         };
         let limit = filter.limit.clamp(1, LONGEST_PAGE);
+        // A commit is found by its own index: an expression hides the other columns from theirs, which
+        // would be walked to the end for a commit that is rare or not there.
+        let hidden = if commit.is_some() { " || ''" } else { "" };
         let mut rows = Vec::new();
         // One question per possible ref: equal refs come ordered out of the index, a list of refs would not.
         for ref_name in refs_meant(filter.ref_name.as_deref()) {
             let mut query = QueryBuilder::<Db>::new(SELECT);
             query.push(" WHERE 1 = 1");
             if let Some(repository) = &filter.repository {
-                query.push(" AND repository = ").push_bind(repository.to_string());
+                query.push(" AND repository").push(hidden).push(" = ").push_bind(repository.to_string());
             }
             if let Some(ref_name) = ref_name {
-                query.push(" AND ref_name = ").push_bind(ref_name);
+                query.push(" AND ref_name").push(hidden).push(" = ").push_bind(ref_name);
             }
             if let Some(commit) = &commit {
                 // 'g' follows the hexadecimal digits.

@@ -100,6 +100,8 @@ async fn builds_are_found_by_the_first_digits_of_their_commit_and_by_ref() {
     assert_eq!(find(None, Some("main")).await.len(), 2);
     assert_eq!(find(None, Some("refs/heads/main")).await.len(), 2);
     assert!(find(None, Some("mai")).await.is_empty());
+    assert_eq!(find(Some(&format!("{:040x}", 0xabcd)), Some("main")).await, [id]);
+    assert!(find(Some(&format!("{:040x}", 0xabcd)), Some("other")).await.is_empty());
 }
 
 #[tokio::test]

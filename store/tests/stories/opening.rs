@@ -143,3 +143,19 @@ async fn a_locked_ledger_is_unavailable_for_a_while_and_well_again_afterwards() 
     world.push(1, &[("test", &[])]).await;
     assert_eq!(world.to_publish().await.len(), 1);
 }
+
+#[tokio::test]
+async fn what_was_deleted_or_replaced_while_it_was_open_is_not_written_into_the_void() {
+    let world = World::start().await;
+    world.push(1, &[("test", &[])]).await;
+    let aside = world.folder.path().join("aside.db");
+    fs::rename(world.file(), &aside).expect("moved");
+    let write = async || world.ledger.record_builds(world.epoch, vec![build(2, &[("test", &[])])]).await;
+    assert!(matches!(write().await, Err(LedgerError::Unavailable { .. })));
+    assert!(!world.file().exists(), "no new file in its place");
+    fs::write(world.file(), "a diary").expect("written");
+    assert!(matches!(write().await, Err(LedgerError::Unavailable { .. })));
+    assert_eq!(fs::read(world.file()).expect("read"), b"a diary");
+    fs::rename(&aside, world.file()).expect("put back");
+    assert!(write().await.is_ok());
+}
