@@ -63,14 +63,14 @@ impl Watcher {
             return Err(NodeError::WatcherGone);
         };
         let mut answers = BufReader::new(answers);
-        let epmd = answer(&mut answers).and_then(numbered).ok_or(NodeError::WatcherGone)?;
+        let epmd = answer(&mut answers).as_deref().and_then(numbered).ok_or(NodeError::WatcherGone)?;
         Ok(Self { shell, orders: Some(orders), answers, epmd, server: None })
     }
 
     /// Starts the server; a running one is killed first.
     pub(crate) fn up(&mut self) -> Result<Process, NodeError> {
         self.down()?;
-        let server = self.order("up").and_then(numbered).ok_or(NodeError::WatcherGone)?;
+        let server = self.order("up").as_deref().and_then(numbered).ok_or(NodeError::WatcherGone)?;
         self.server = Some(server);
         Ok(server)
     }
@@ -80,13 +80,9 @@ impl Watcher {
         let Some(server) = self.server.take() else { return Ok(()) };
         let family = server.descendants();
         let obeyed = self.order("down");
+        // Whatever the watcher says: a server that still runs is killed here.
         bury(server, &family);
-        // The answer to this order is no process number, so only a dead watcher is told from a living one.
-        if obeyed.is_none() && self.shell.try_wait().ok().flatten().is_some() {
-            Err(NodeError::WatcherGone)
-        } else {
-            Ok(())
-        }
+        obeyed.map(|_| ()).ok_or(NodeError::WatcherGone)
     }
 
     /// Every process of the node: watcher, port mapper, server and its helpers.
@@ -110,8 +106,8 @@ fn answer(answers: &mut BufReader<ChildStdout>) -> Option<String> {
     (read > 0).then(|| line.trim().to_owned())
 }
 
-fn numbered(answer: impl AsRef<str>) -> Option<Process> {
-    Process::of(Pid::from_raw(answer.as_ref().parse().ok()?)?)
+fn numbered(answer: &str) -> Option<Process> {
+    Process::of(Pid::from_raw(answer.parse().ok()?)?)
 }
 
 /// Sees to it that a dead server's helpers are gone; they end by themselves, only not at once.

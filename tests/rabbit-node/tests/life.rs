@@ -94,10 +94,44 @@ async fn a_frozen_node_says_nothing_until_it_thaws_and_can_be_dropped_frozen() {
 
 #[tokio::test]
 async fn options_reach_the_server() {
-    let node =
-        Node::builder().conf("consumer_timeout = 60000").conf("num_acceptors.tcp = 3").start().await.expect("a node");
+    let definitions = r#"{
+        "vhosts": [{"name": "defined"}],
+        "users": [{"name": "operator", "password": "secret", "tags": "administrator"}],
+        "permissions": [{"user": "operator", "vhost": "defined", "configure": ".*", "write": ".*", "read": ".*"}]
+    }"#;
+    let node = Node::builder()
+        .conf("consumer_timeout = 60000")
+        .conf("num_acceptors.tcp = 3")
+        .plugin("rabbitmq_management")
+        .definitions(definitions)
+        .start()
+        .await
+        .expect("a node");
     assert_eq!(node.eval("application:get_env(rabbit, consumer_timeout)").await.expect("eval"), "{ok,60000}");
     assert_eq!(node.eval("application:get_env(rabbit, num_tcp_acceptors)").await.expect("eval"), "{ok,3}");
+    assert_eq!(node.eval("rabbit_vhost:exists(<<\"defined\">>)").await.expect("eval"), "true");
+    assert_eq!(
+        node.url_for("defined", "operator", "p:/@"),
+        format!("amqp://operator:p%3a%2f%40@{}/defined", node.address())
+    );
+
+    let management = node.management_url();
+    let address = management.rsplit_once('@').expect("user and host").1;
+    let mut page = TcpStream::connect(address).expect("the management listener");
+    write!(page, "GET /api/overview HTTP/1.0\r\n\r\n").expect("write");
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).expect("read");
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+}
+
+/// As when the server crashes by itself: nobody told the node.
+#[tokio::test]
+async fn a_server_that_died_by_itself_is_noticed_and_can_be_restarted() {
+    let node = Node::start().await.expect("a node");
+    node.eval("erlang:halt(1)").await.expect_err("no answer can come");
+    wait_until("the port is closed", || !greets(&node));
+    node.restart().await.expect("restart");
+    assert!(greets(&node));
 }
 
 #[tokio::test]
