@@ -108,7 +108,7 @@ impl Outgoing {
 pub struct Depth {
     /// Messages that wait and are held by nobody.
     pub ready: u64,
-    /// Consumers on the queue.
+    /// Consumers on the queue. RabbitMQ counts one that was stopped for as long as it holds deliveries.
     pub consumers: u64,
 }
 

@@ -75,7 +75,7 @@ pub(super) async fn a_stopped_consumer_keeps_what_it_was_handed_and_nothing_else
     in_time("the stop", stopping.stop()).await;
     assert!(event(&mut stopping).await.is_none(), "a stopped consumer went on");
 
-    eventually("what nobody has seen is back", async || depth(&client, &jobs()).await == (4, 0)).await;
+    ready(&client, &jobs(), 4).await;
     let mut other = consuming(&client, jobs(), 4).await;
     let mut seen = drain(&mut other, 4).await;
     seen.sort();

@@ -9,7 +9,10 @@ mod consuming;
 mod control;
 mod dead_letters;
 mod embedded_fixture;
+mod line;
 mod publishing;
+mod rabbit_fixture;
+mod rabbit_only;
 mod returning;
 mod verbs;
 
@@ -118,3 +121,4 @@ macro_rules! suite {
 }
 
 suite!(embedded, super::embedded_fixture::InProcess);
+suite!(rabbit, super::rabbit_fixture::OnRabbit);

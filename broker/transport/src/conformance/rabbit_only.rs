@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use lapin::options::{
-    BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
-};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use rabbit_node::Node;
 
@@ -165,13 +162,16 @@ async fn a_queue_with_other_arguments_is_one_clear_line() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_keeps_what_it_confirmed_and_everybody_comes_back() {
-    let mut node = Node::start().await.expect("a RabbitMQ node");
+    let node = Node::start().await.expect("a RabbitMQ node");
     let fixture = OnRabbit::at(&node.url());
     let client = with_topology(&fixture).await;
     let mut consumer = consuming(&client, jobs(), 1).await;
     let mut listener = listening(&client, runner("north", "linux")).await;
     publish_jobs(&client, 0..100).await;
     let held = delivery(&mut consumer).await;
+    // RabbitMQ writes down with some delay which quorum queues it has. One that was declared within the
+    // last seconds before a kill has lost its log afterwards and never elects a leader (seen on 3.10.8).
+    node.eval("[dets:sync(Table) || Table <- dets:all()]").await.expect("synced");
 
     node.kill().await.expect("killed");
     link(&client, "the link to go down", |link| !link.is_up()).await;
@@ -183,13 +183,12 @@ async fn a_killed_broker_keeps_what_it_confirmed_and_everybody_comes_back() {
     link(&client, "a second connection", |link| is_up(link, 2)).await;
     resumed_again(&mut consumer).await;
     resumed_again(&mut listener).await;
-    let mut seen = Vec::new();
-    for _ in 0..100 {
-        let delivery = delivery(&mut consumer).await;
-        seen.push(text(&delivery));
-        assert_eq!(delivery.ack().await, Settled::Done);
-    }
-    assert_eq!(seen, numbers(0..100));
+    let mut seen = drain(&mut consumer, 100).await;
+    // The one in hand comes back when the broker has noticed that its holder is gone, so later than those
+    // that waited behind it.
+    let held_again = seen.iter().position(|text| text == "0").expect("the one in hand is lost");
+    seen.remove(held_again);
+    assert_eq!(seen, numbers(1..100));
     let topology = client.ensure(&[Queue::Commits, Queue::Results, Queue::Logs, Queue::Dead, jobs()]).await;
     assert_eq!(topology, Ok(Vec::new()), "something did not survive");
     publish_jobs(&client, 100..101).await;
