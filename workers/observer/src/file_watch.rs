@@ -7,17 +7,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, CreateKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
-
-/// How long after the first sign the refs are read.
-///
-/// git moves a ref by renaming a lock file over it, so the first sign may come before the last; one
-/// millisecond gathers a push of several refs, and whatever comes later rings again.
-const DEBOUNCE: Duration = Duration::from_millis(1);
 
 /// What is known about a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,10 +69,9 @@ impl FileWatches {
 }
 
 impl FileWatch {
-    /// Waits for the next sign, and the moment that gathers its companions.
+    /// Waits for the next sign. It comes after the ref has moved: git renames a lock file over it.
     pub(crate) async fn changed(&self) -> Ring {
         self.bell.notify.notified().await;
-        tokio::time::sleep(DEBOUNCE).await;
         Ring {
             new_folder: self.bell.new_folder.swap(false, Ordering::Relaxed),
             lost: self.bell.lost.swap(false, Ordering::Relaxed),

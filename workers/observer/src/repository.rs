@@ -32,6 +32,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// How often a local repository is read that the system cannot watch (no inotify watches left).
 const UNWATCHED_POLL: Duration = Duration::from_secs(2);
+/// In a storm of changes (a push of thousands of refs) looks are so far apart; the first is at once.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 /// When to look again after a new folder appeared among the refs.
 const SECOND_LOOK: Duration = Duration::from_millis(50);
 /// Moves that wait for the desk. More wait in the repository itself, where they are safe.
@@ -125,6 +127,7 @@ impl Task {
         let mut known = known.map(Arc::new);
         let mut file_watch = None;
         loop {
+            let began = Instant::now();
             // Before the look, or a push between the two would wait for the poll.
             let watching = self.watch_files(&mut file_watch, &mut troubles).await;
             let looked = tokio::select! {
@@ -160,14 +163,14 @@ impl Task {
                     jittered(if watching { self.interval() } else { self.interval().min(UNWATCHED_POLL) })
                 }
             };
-            if !self.rest(&mut file_watch, pause).await {
+            if !self.rest(&mut file_watch, pause, began).await {
                 return;
             }
         }
     }
 
     /// Waits for a reason to look again; false when stopped.
-    async fn rest(&self, file_watch: &mut Option<FileWatch>, pause: Duration) -> bool {
+    async fn rest(&self, file_watch: &mut Option<FileWatch>, pause: Duration, began: Instant) -> bool {
         let end = Instant::now() + pause;
         let rung = async {
             match &*file_watch {
@@ -180,6 +183,9 @@ impl Task {
             () = tokio::time::sleep_until(end) => return true,
             ring = rung => ring,
         };
+        if began.elapsed() < BETWEEN_LOOKS * 4 {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
         if ring.lost {
             *file_watch = None;
         }

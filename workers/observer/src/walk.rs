@@ -13,6 +13,9 @@ use crate::cursor::Cursor;
 use crate::error::Trouble;
 use crate::tips::{Tips, oid};
 
+/// How far the short way through a move is tried before the general walk begins.
+const MAX_LINE: usize = 100;
+
 /// How much of a push is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Depth {
@@ -28,6 +31,15 @@ pub enum Depth {
 pub(crate) struct Bounds {
     pub(crate) max_commits: usize,
     pub(crate) depth: Depth,
+}
+
+impl Bounds {
+    fn most(self) -> usize {
+        match self.depth {
+            Depth::EveryCommit => self.max_commits.max(1),
+            Depth::TipsOnly => 1,
+        }
+    }
 }
 
 /// What becomes of the cursor when a move is recorded.
@@ -120,7 +132,10 @@ fn plan_one(
                 warn!(ref_name = %name, %old, %tip, "the old tip is gone, so only the new one is announced");
                 return one_move(name, tip, &[tip], 0, Arrival::Pushed);
             }
-            let (commits, skipped) = new_commits(repository, tip, &[old], bounds)?;
+            let (commits, skipped) = match straight_line(repository, tip, old)? {
+                Some(line) => bounded(line, bounds),
+                None => new_commits(repository, tip, &[old], bounds)?,
+            };
             if commits.is_empty() {
                 return one_move(name, tip, &[tip], 0, Arrival::MovedBack);
             }
@@ -193,10 +208,7 @@ fn new_commits(
     for known in hide {
         walk.hide(*known)?;
     }
-    let most = match bounds.depth {
-        Depth::EveryCommit => bounds.max_commits.max(1),
-        Depth::TipsOnly => 1,
-    };
+    let most = bounds.most();
     let (mut newest_first, mut skipped) = (Vec::new(), 0);
     for commit in walk {
         let commit = commit?;
@@ -208,6 +220,30 @@ fn new_commits(
     }
     newest_first.reverse();
     Ok((newest_first, skipped))
+}
+
+/// The short way for the usual push: a few commits with one parent each, down to the old tip. The
+/// general walk reads some way beyond the old tip to be sure; this one reads what it returns.
+fn straight_line(repository: &Repository, tip: Oid, old: Oid) -> Result<Option<Vec<Oid>>, git2::Error> {
+    let (mut line, mut at) = (Vec::new(), tip);
+    while at != old {
+        // The end of a shallow history, or damage: the general walk knows the one and tells the other.
+        let Ok(commit) = repository.find_commit(at) else { return Ok(None) };
+        if commit.parent_count() != 1 || line.len() >= MAX_LINE {
+            return Ok(None);
+        }
+        line.push(at);
+        at = commit.parent_id(0)?;
+    }
+    line.reverse();
+    Ok(Some(line))
+}
+
+/// Keeps the newest of `commits` (oldest first) within the bounds, and counts the others.
+fn bounded(mut commits: Vec<Oid>, bounds: Bounds) -> (Vec<Oid>, u64) {
+    let skipped = commits.len().saturating_sub(bounds.most());
+    commits.drain(..skipped);
+    (commits, skipped as u64)
 }
 
 /// git2's id as the messages have it.

@@ -252,3 +252,24 @@ fn one_branch_that_cannot_be_walked_does_not_hold_up_the_others() {
     assert_eq!(seen, [good]);
     assert!(troubles[0].to_string().contains("refs/heads/main"), "{troubles:?}");
 }
+
+#[test]
+fn the_short_way_and_the_general_walk_agree() {
+    let repo = Scratch::bare();
+    repo.commit("main", "0");
+    let old = git_oid(&repo.tip("main").expect("there"));
+    let names: Vec<_> = (0..MAX_LINE + 1).map(|number| number.to_string()).collect();
+    let texts: Vec<_> = names.iter().map(String::as_str).collect();
+    let line = repo.commits("main", &texts);
+    for length in [1, 2, MAX_LINE] {
+        let tip = git_oid(&line[length - 1]);
+        let short = straight_line(&repo.repository, tip, old).expect("readable").expect("a line");
+        for max_commits in [1, 2, 1000] {
+            let bounds = Bounds { max_commits, ..BOUNDS };
+            let walked = new_commits(&repo.repository, tip, &[old], bounds).expect("readable");
+            assert_eq!(bounded(short.clone(), bounds), walked, "{length} {max_commits}");
+        }
+    }
+    let too_long = git_oid(&line[MAX_LINE]);
+    assert_eq!(straight_line(&repo.repository, too_long, old), Ok(None));
+}
