@@ -157,7 +157,7 @@ impl Task {
 
     /// From the next session to a consumer on a channel of its own.
     async fn build(&self) -> Result<(Arc<Session>, Channel, lapin::Consumer), ConsumeError> {
-        let session = self.shared.connected().await;
+        let session = self.next_session().await;
         let steps = async {
             let queue = declare::name_of(&self.plan.spec.name)?;
             let what = || format!("the queue {queue}");
@@ -185,6 +185,17 @@ impl Task {
         match timeout(DEADLINE, steps).await {
             Ok(built) => built.map(|(channel, stream)| (Arc::clone(&session), channel, stream)),
             Err(_) => Err(ConsumeError::Unreachable { why: format!("no answer within {DEADLINE:?}") }),
+        }
+    }
+
+    /// A session whose end nobody has noticed yet is none.
+    async fn next_session(&self) -> Arc<Session> {
+        loop {
+            let session = self.shared.connected().await;
+            if session.consume.status().connected() {
+                return session;
+            }
+            self.shared.replaced(session.generation).await;
         }
     }
 
