@@ -7,19 +7,27 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Carries connections from a port of its own to the broker, as long as it is whole.
+/// Carries connections from a port of its own to the broker.
 pub(super) struct Line {
-    whole: watch::Sender<bool>,
+    state: watch::Sender<State>,
     port: u16,
     accepting: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Whole,
+    /// Connections stand and nothing goes through them.
+    Silent,
+    Cut,
 }
 
 impl Line {
     pub(super) async fn to(broker: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("its address").port();
-        let (whole, of_line) = watch::channel(true);
-        Self { whole, port, accepting: tokio::spawn(accept(listener, broker, of_line)) }
+        let (state, of_line) = watch::channel(State::Whole);
+        Self { state, port, accepting: tokio::spawn(accept(listener, broker, of_line)) }
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -28,11 +36,16 @@ impl Line {
 
     /// Ends every connection at once and lets no new one through.
     pub(super) fn cut(&self) {
-        self.whole.send_replace(false);
+        self.state.send_replace(State::Cut);
+    }
+
+    /// Ends nothing and carries nothing, as a firewall that forgot the connection does.
+    pub(super) fn silence(&self) {
+        self.state.send_replace(State::Silent);
     }
 
     pub(super) fn mend(&self) {
-        self.whole.send_replace(true);
+        self.state.send_replace(State::Whole);
     }
 }
 
@@ -43,22 +56,31 @@ impl Drop for Line {
     }
 }
 
-async fn accept(listener: TcpListener, broker: SocketAddr, whole: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, broker: SocketAddr, state: watch::Receiver<State>) {
     while let Ok((near, _)) = listener.accept().await {
-        if *whole.borrow() {
-            tokio::spawn(carry(near, broker, whole.clone()));
-        }
+        tokio::spawn(carry(near, broker, state.clone()));
     }
 }
 
-async fn carry(mut near: TcpStream, broker: SocketAddr, mut whole: watch::Receiver<bool>) {
+/// Returns, and closes both sockets in the middle of whatever they carried, when the line is cut.
+async fn carry(mut near: TcpStream, broker: SocketAddr, mut state: watch::Receiver<State>) {
     let Ok(mut far) = TcpStream::connect(broker).await else { return };
     for end in [&near, &far] {
         end.set_nodelay(true).expect("an open socket");
     }
-    tokio::select! {
-        // Either way both sockets close here, in the middle of whatever they carried.
-        _ended = copy_bidirectional(&mut near, &mut far) => {}
-        _cut = whole.wait_for(|whole| !whole) => {}
+    let mut copy = std::pin::pin!(copy_bidirectional(&mut near, &mut far));
+    loop {
+        let now = *state.borrow_and_update();
+        let changed = match now {
+            State::Cut => return,
+            State::Silent => state.changed().await,
+            State::Whole => tokio::select! {
+                _ended = &mut copy => return,
+                changed = state.changed() => changed,
+            },
+        };
+        if changed.is_err() {
+            return;
+        }
     }
 }

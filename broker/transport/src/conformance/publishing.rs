@@ -90,7 +90,7 @@ async fn fills_up(fixture: &impl Fixture, queue: &Queue, message: impl Fn(usize)
     ready(&client, queue, kept.len() as u64).await;
 
     let mut consumer = consuming(&client, queue.clone(), 200).await;
-    assert_eq!(drain(&mut consumer, kept.len()).await, kept);
+    assert_eq!(drain(&mut consumer, BATCH).await, kept[..BATCH]);
     eventually("room again", async || client.publish(message(0)).await.is_ok()).await;
 }
 

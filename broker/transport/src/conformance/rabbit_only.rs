@@ -102,6 +102,32 @@ async fn after_a_cut_line_everything_goes_on_and_what_was_held_comes_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_falls_silent_is_noticed_and_given_up() {
+    let fixture = OnRabbit::start().await;
+    let other_end = with_topology(&fixture).await;
+    let (broker, line) = fixture.connect_by_line("runner").await;
+    let mut consumer = consuming(&broker, jobs(), 1).await;
+    publish_jobs(&other_end, 0..1).await;
+    let held = delivery(&mut consumer).await;
+
+    line.silence();
+    // Nothing says that it is gone: the answer takes a deadline, and the truth two heartbeats.
+    let answer = in_time("an answer without a broker", broker.publish(job(9))).await;
+    assert!(matches!(answer, Err(PublishError::Unknown { .. } | PublishError::Unreachable { .. })), "{answer:?}");
+    link(&broker, "the link to go down", |link| !link.is_up()).await;
+    interrupted(&mut consumer).await;
+    ready(&other_end, &jobs(), 1).await;
+    assert_eq!(held.ack().await, Settled::Void);
+
+    line.mend();
+    link(&broker, "a second connection", |link| is_up(link, 2)).await;
+    resumed_again(&mut consumer).await;
+    let again = delivery(&mut consumer).await;
+    assert_eq!((text(&again).as_str(), again.redelivered), ("0", true));
+    assert_eq!(again.ack().await, Settled::Done);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publish_whose_line_is_cut_is_never_reported_as_safe_without_being_it() {
     let fixture = OnRabbit::start().await;
     let other_end = with_topology(&fixture).await;
