@@ -155,3 +155,6 @@ async fn recover(tx: &mut Tx, file: &SameFile) {
         Err(cause) => tracing::warn!(%cause, "ledger connection lost"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,14 +26,18 @@ impl Write for Claim {
                 answers.push(ClaimDecision::Drop(DropReason::Unknown));
                 continue;
             };
-            answers.push(match decide(job, claim)? {
-                Decision::Answer(answer) => answer,
-                Decision::Begin => {
-                    let (step, holder) = begin(job, claim, tx.now)?;
+            answers.push(match decide(job, claim, tx.now) {
+                Ok(Decision::Answer(answer)) => answer,
+                Ok(Decision::Begin(step, holder)) => {
                     let answer = ClaimDecision::Run { attempt: holder.number, token: claim.token.clone() };
-                    steps.push(step);
+                    steps.push(*step);
                     begun.push(AttemptRow::begun(job.id, holder));
                     answer
+                }
+                Err(cause) => {
+                    // One row that makes no sense must not stop the claims that came with it.
+                    tracing::error!(job = %claim.job, %cause, "claim refused");
+                    ClaimDecision::Drop(DropReason::Unknown)
                 }
             });
         }
@@ -44,14 +48,14 @@ impl Write for Claim {
 }
 
 enum Decision {
-    Begin,
+    Begin(Box<Move>, Holder),
     Answer(ClaimDecision),
 }
 
 /// The rule. A question that was answered is answered the same way again, to the same life of the same runner.
-fn decide(job: &JobRow, claim: &ClaimRequest) -> Result<Decision, LedgerError> {
+fn decide(job: &mut JobRow, claim: &ClaimRequest, now: i64) -> Result<Decision, LedgerError> {
     Ok(Decision::Answer(match (job.state, &job.holder) {
-        (JobState::Queued, _) => return Ok(Decision::Begin),
+        (JobState::Queued, _) => return begin(job, claim, now),
         (JobState::Waiting, _) => ClaimDecision::Drop(DropReason::NotQueued),
         (JobState::Done(_), _) => ClaimDecision::Drop(DropReason::Finished),
         (JobState::Running { attempt, .. }, Some(holder))
@@ -63,7 +67,7 @@ fn decide(job: &JobRow, claim: &ClaimRequest) -> Result<Decision, LedgerError> {
     }))
 }
 
-fn begin(job: &mut JobRow, claim: &ClaimRequest, now: i64) -> Result<(Move, Holder), LedgerError> {
+fn begin(job: &mut JobRow, claim: &ClaimRequest, now: i64) -> Result<Decision, LedgerError> {
     let attempt = job.attempt.next();
     let holder = Holder {
         number: attempt,
@@ -76,5 +80,5 @@ fn begin(job: &mut JobRow, claim: &ClaimRequest, now: i64) -> Result<(Move, Hold
     let step = job.step(&JobEvent::Started { attempt }, None).map_err(crate::rows::odd)?;
     // A second claim of the same batch sees this one.
     job.holder = Some(holder.clone());
-    Ok((step, holder))
+    Ok(Decision::Begin(Box::new(step), holder))
 }

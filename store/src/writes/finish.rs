@@ -29,12 +29,18 @@ impl Write for Finish {
             let answer = match jobs.get_mut(&report.job) {
                 None => Recording::Unknown,
                 Some(job) => match place(tx, job, report).await? {
-                    Place::Current => {
-                        let (step, row) = record(job, report)?;
-                        steps.push(step);
-                        ended.push(row);
-                        Recording::Recorded
-                    }
+                    Place::Current => match record(job, report) {
+                        Ok((step, row)) => {
+                            steps.push(step);
+                            ended.push(row);
+                            Recording::Recorded
+                        }
+                        Err(cause) => {
+                            // One row that makes no sense must not stop the reports that came with it.
+                            tracing::error!(job = %report.job, %cause, "report left alone");
+                            Recording::Unknown
+                        }
+                    },
                     Place::Answer(answer) => answer,
                 },
             };
