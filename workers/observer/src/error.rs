@@ -128,7 +128,7 @@ pub enum ObserverError {
 pub(crate) enum Trouble {
     #[error("open {}: {}", path.display(), cause.message())]
     Open { path: PathBuf, cause: git2::Error },
-    #[error("{} belongs to another user: allow it with `git config --global --add safe.directory`", path.display())]
+    #[error("{0} belongs to another user: allow it with `git config --global --add safe.directory {0}`", path.display())]
     Owner { path: PathBuf },
     #[error("read its refs: {}", .0.message())]
     Refs(git2::Error),
@@ -136,6 +136,8 @@ pub(crate) enum Trouble {
     Walk { ref_name: String, cause: git2::Error },
     #[error("{what}: {why}")]
     Git { what: &'static str, why: String },
+    #[error("{what}: {why}; it was ended")]
+    GitTooSlow { what: &'static str, why: String },
     #[error("{what} the mirror {}: {cause}", path.display())]
     Mirror { what: &'static str, path: PathBuf, cause: io::Error },
     #[error(transparent)]

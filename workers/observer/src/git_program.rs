@@ -69,6 +69,7 @@ pub(crate) async fn run(
     patience: Patience,
 ) -> Result<Vec<u8>, Trouble> {
     let failed = |why: String| Trouble::Git { what, why };
+    let too_slow = |why: String| Trouble::GitTooSlow { what, why };
     let mut command = Command::new("git");
     for setting in SETTINGS {
         command.args(["-c", setting]);
@@ -118,9 +119,9 @@ pub(crate) async fn run(
     let (output, complaint, status) = tokio::select! {
         done = timeout_at(end, &mut work) => match done {
             Ok(done) => done,
-            Err(_) => return Err(failed(format!("git took longer than {:?}", patience.overall))),
+            Err(_) => return Err(too_slow(format!("git took longer than {:?}", patience.overall))),
         },
-        () = silence => return Err(failed(format!("git was silent for {:?}", patience.idle))),
+        () = silence => return Err(too_slow(format!("git was silent for {:?}", patience.idle))),
     };
     group.done();
     let status = status.map_err(|cause| failed(format!("wait for git: {cause}")))?;

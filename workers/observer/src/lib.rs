@@ -63,7 +63,7 @@ pub struct Settings {
     pub name: ObserverName,
     /// This observer's own folder: cursors, names, mirrors. One observer per folder.
     pub data: PathBuf,
-    /// What to watch; see [`resolve`].
+    /// What to watch; see [`resolve()`].
     pub repositories: Vec<Watched>,
     /// How often a remote is asked, ± 20 %.
     pub poll: Duration,

@@ -18,6 +18,8 @@ use crate::git_program::{self, Patience};
 
 /// How many looks at a mirror that stays unreadable there are for each time that it is made anew.
 const TRIES_PER_DOUBT: u32 = 100;
+/// After so many fetches that failed in a row, although the remote answered, the copy is in doubt.
+const FAILURES_TO_DOUBT: u32 = 3;
 /// After so many fetches git may tidy up: each leaves a pack or loose objects behind.
 const FETCHES_PER_TIDYING: u32 = 100;
 const TIDYING_LIMIT: Duration = Duration::from_secs(600);
@@ -111,9 +113,9 @@ impl Mirror {
                 Ok(())
             }
             Err(trouble) => {
-                self.failures += 1;
-                // Once may be the network. Twice, while the remote answers, may be the copy.
-                if self.failures == 2 && exists {
+                // Now and then may be the network. Again and again, while the remote answers, may be the copy.
+                self.failures += u32::from(!matches!(trouble, Trouble::GitTooSlow { .. }));
+                if self.failures == FAILURES_TO_DOUBT && exists && !self.broken {
                     warn!(mirror = %self.objects.path.display(), %trouble, "the mirror is distrusted and made anew");
                     self.broken = true;
                 }
