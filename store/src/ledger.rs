@@ -29,7 +29,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens (and migrates) the ledger at `url`: `sqlite:<path>`. Logs go to `logs/` in `data`.
+    /// Opens (and migrates) the ledger at `url`: `sqlite:<path>`. Logs go to `logs/` in `data`. Several
+    /// processes may have the same ledger open: each may read, people's orders may come through any, and
+    /// the one that leads writes the rest. Needs a tokio runtime, in which its writer lives.
     ///
     /// # Errors
     /// See [`OpenError`]: each names the file and the remedy, and leaves the file as it is.
