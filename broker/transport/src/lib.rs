@@ -2,7 +2,7 @@
 //!
 //! One small interface, two back-ends: RabbitMQ over AMQP 0-9-1 ([`Broker::rabbit`]) and one inside the
 //! process ([`Embedded`]). What both promise is written down as a suite that both pass
-//! (`conformance.rs`). Must not know: what a job is, git, the ledger.
+//! (`conformance`). Must not know: what a job is, git, the ledger.
 //!
 //! The promises, in short:
 //! - [`Broker::publish`] returns `Ok` only when the message lies in at least one queue and is safe there.

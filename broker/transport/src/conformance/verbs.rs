@@ -10,7 +10,7 @@ use super::{Client, Fixture};
 use crate::{Broker, Consumer, Death, Delivery, Event, Exchange, Listener, Outgoing, Queue, Settled};
 
 /// Longer than anything here takes on a busy machine; only a broken promise waits for its end.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition that only the other side can tell.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 

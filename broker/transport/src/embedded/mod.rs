@@ -1,6 +1,6 @@
 //! The broker inside the process, in memory.
 //!
-//! It keeps the promises of `conformance.rs` and nothing across a restart: every end keeps what it said
+//! It keeps the promises of the conformance suite and nothing across a restart: every end keeps what it said
 //! until the ledger has it, so a second durable store could only disagree with the first. One lock,
 //! never held over an await; messages are pushed to consumers when they are published, nothing polls.
 
