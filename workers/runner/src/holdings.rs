@@ -208,8 +208,8 @@ impl<D> Holdings<D> {
     }
 
     /// What an answer asks for. Answers to another life, and to an older beat than the last answered
-    /// one, ask for nothing. Several may answer one beat: orders that could not wait for the next. Nor does anything follow for an attempt that the answer does not name, since it may have begun
-    /// after the beat was sent.
+    /// one, ask for nothing. Several may answer one beat: orders that could not wait for the next. An
+    /// attempt that an answer does not name goes on, since it may have begun after the beat was sent.
     pub(crate) fn answered(&mut self, answer: &BeatAnswer) -> Vec<Command> {
         if answer.incarnation != self.incarnation || answer.sequence < self.answered || answer.sequence > self.sequence
         {
