@@ -30,9 +30,12 @@ pub(crate) async fn take(context: &Arc<Context>, delivery: Delivery) {
         Ok(job) => job,
         Err(cause) => {
             tracing::warn!(%cause, "message on the job queue put aside");
-            if let Err(cause) = delivery.dead_letter(&cause.to_string()).await {
-                tracing::warn!(%cause, "message not put aside yet; it comes again");
-            }
+            // Beside the loop, which must hear the next message meanwhile.
+            context.spawn(async move {
+                if let Err(cause) = delivery.dead_letter(&cause.to_string()).await {
+                    tracing::warn!(%cause, "message not put aside yet; it comes again");
+                }
+            });
             return;
         }
     };
