@@ -134,7 +134,7 @@ pub(crate) async fn answer(desk: &Arc<Desk>, beats: Vec<(Delivery, Beat)>) -> Re
             let detail = format!("runner {} started anew without it", beat.runner);
             collect::lose(desk, job, attempt, LossCause::RunnerLost, &detail).await?;
         }
-        if judgement.heard != Heard::Former {
+        if judgement.heard != Heard::Former && desk.board().roster.is_to_be_noted(&beat.runner) {
             seen.push(runner_seen(beat));
         }
     }

@@ -139,13 +139,17 @@ fn a_result_that_has_not_arrived_is_asked_for_again() {
 fn a_recorded_attempt_is_kept_by_the_runner_until_its_log_is_whole() {
     let mut board = board();
     record(&mut board);
-    assert_eq!(orders(&judge(&mut board, &finished("first", 2))), [], "it may be on its way");
-    assert_eq!(orders(&judge(&mut board, &finished("first", 3))), [(Order::Recorded, Some(0))]);
+    for sequence in 2..5 {
+        assert_eq!(orders(&judge(&mut board, &finished("first", sequence))), [], "it may be on its way");
+    }
+    board.pass_tick(0);
+    board.pass_tick(1);
+    assert_eq!(orders(&judge(&mut board, &finished("first", 5))), [(Order::Recorded, Some(0))]);
     board.logbook.grew((job(), ATTEMPT), 0, 10);
-    let whole = judge(&mut board, &finished("first", 4));
+    let whole = judge(&mut board, &finished("first", 6));
     assert_eq!((orders(&whole), whole.check), (vec![], vec![(job(), ATTEMPT)]));
     board.logbook.close((job(), ATTEMPT));
-    assert_eq!(orders(&judge(&mut board, &finished("first", 5))), [(Order::Recorded, None)]);
+    assert_eq!(orders(&judge(&mut board, &finished("first", 7))), [(Order::Recorded, None)]);
 }
 
 #[test]

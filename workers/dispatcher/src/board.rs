@@ -30,6 +30,8 @@ pub(crate) struct Board {
     pub(crate) pools: BTreeSet<PoolName>,
     /// There may be queued jobs that the publisher has not read.
     pub(crate) backlog_changed: bool,
+    /// The broker takes messages again: whoever paused need not wait for the end of the pause.
+    pub(crate) broker_is_back: bool,
     look_ahead: u32,
     last_tick: Option<u64>,
     /// In ticks.
@@ -59,6 +61,7 @@ impl Board {
             afloat: Afloat::default(),
             pools: settings.pools.iter().cloned().collect(),
             backlog_changed: true,
+            broker_is_back: false,
             look_ahead: settings.look_ahead,
             last_tick: None,
             reconcile_every: settings.ticks(settings.reconcile_every),

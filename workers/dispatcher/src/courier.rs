@@ -4,9 +4,11 @@
 //! sent here is said again by the next beat's answer or after the next announcement.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::{Outgoing, PublishError};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tracing::debug;
 
 use crate::desk::Desk;
@@ -14,6 +16,8 @@ use crate::term::Halt;
 
 /// As many as go out together.
 const BATCH: usize = 256;
+/// What is still to be said at the end may take this long: it spares observers a second announcement.
+const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 pub(crate) struct Courier {
     letters: mpsc::Sender<Outgoing>,
@@ -34,19 +38,22 @@ impl Courier {
 pub(crate) async fn run(desk: Arc<Desk>, mut letters: mpsc::Receiver<Outgoing>) -> Result<(), Halt> {
     let mut batch = Vec::new();
     loop {
-        tokio::select! {
+        let received = tokio::select! {
             biased;
-            _ = letters.recv_many(&mut batch, BATCH) => {}
-            // After the letters: what is recorded in the last moment is still told, if the broker is quick.
-            () = desk.stop.cancelled() => return Ok(()),
-        }
-        if batch.is_empty() {
+            received = letters.recv_many(&mut batch, BATCH) => received,
+            () = desk.stop.cancelled() => 0,
+        };
+        if received == 0 {
             return Ok(());
         }
         let keys: Vec<_> = batch.iter().map(|letter| letter.key.clone()).collect();
+        let stopping = async {
+            desk.stop.cancelled().await;
+            sleep(LAST_CHANCE).await;
+        };
         let results = tokio::select! {
             results = desk.broker.publish_all(std::mem::take(&mut batch)) => results,
-            () = desk.stop.cancelled() => return Ok(()),
+            () = stopping => return Ok(()),
         };
         for (key, result) in keys.into_iter().zip(results) {
             match result {

@@ -94,6 +94,12 @@ impl Desk {
         self.publisher.notify_one();
     }
 
+    /// [`Desk::wake_publisher`], and publishing may work again.
+    pub(crate) fn wake_publisher_from_its_pause(&self) {
+        self.board().broker_is_back = true;
+        self.publisher.notify_one();
+    }
+
     pub(crate) async fn publisher_bell(&self) {
         self.publisher.notified().await;
     }

@@ -32,22 +32,24 @@ pub(crate) async fn run(
     ledger: Ledger,
     stop: CancellationToken,
 ) -> Result<(), DispatcherError> {
+    let mut pause = Pause::default();
     while let Some(epoch) = await_lead(&settings.name, &ledger, &stop).await? {
         info!(epoch = epoch.0, "leading");
         let ended = tokio::select! {
             () = hold(&ledger, epoch) => Ended::Deposed,
-            ended = work(&settings, &broker, &ledger, epoch, &stop) => ended,
+            ended = work(&settings, &broker, &ledger, epoch, &stop, &mut pause) => ended,
         };
+        if !matches!(ended, Ended::Deposed) {
+            resign(&ledger, epoch).await;
+        }
         match ended {
+            Ended::Stopped => return Ok(()),
+            Ended::Closed => return Err(DispatcherError::BrokerClosed),
             Ended::Deposed => warn!(epoch = epoch.0, "another dispatcher leads now; everything in hand is dropped"),
-            Ended::Stopped => {
-                resign(&ledger, epoch).await;
-                return Ok(());
-            }
-            Ended::Closed => {
-                resign(&ledger, epoch).await;
-                return Err(DispatcherError::BrokerClosed);
-            }
+            // To take the lead is a write: only when it succeeds are the queues consumed again, so the
+            // fault of a ledger does not wear out the delivery limit of messages. And a standby whose
+            // disk is well may be the better leader.
+            Ended::LedgerUnavailable => pause.wait(&stop).await,
         }
     }
     Ok(())
@@ -57,24 +59,47 @@ enum Ended {
     Stopped,
     Deposed,
     Closed,
+    LedgerUnavailable,
+}
+
+/// The pauses between faults.
+struct Pause {
+    next: Duration,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self { next: FIRST_PAUSE }
+    }
+}
+
+impl Pause {
+    async fn wait(&mut self, stop: &CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(self.next.mul_f64(rand::random_range(0.5..1.0))) => {}
+        }
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// `None`: stopped while waiting.
 async fn await_lead(name: &str, ledger: &Ledger, stop: &CancellationToken) -> Result<Option<Epoch>, DispatcherError> {
-    let mut told = false;
+    // What is in the way is told once, and again when it is something else.
+    let mut told = None;
     loop {
         if stop.is_cancelled() {
             return Ok(None);
         }
-        match ledger.lead(name).await {
+        let obstacle = match ledger.lead(name).await {
             Ok(Some(epoch)) => return Ok(Some(epoch)),
-            Ok(None) if !told => {
-                info!("another dispatcher leads; waiting");
-                told = true;
-            }
-            Ok(None) => {}
+            Ok(None) => "another dispatcher leads; waiting".to_owned(),
             Err(cause @ LedgerError::Inconsistent { .. }) => return Err(DispatcherError::Ledger(cause)),
-            Err(cause) => warn!(%cause, "cannot ask for the lead"),
+            Err(cause) => format!("cannot take the lead: {cause}; waiting"),
+        };
+        if told.as_ref() != Some(&obstacle) {
+            info!("{obstacle}");
+            told = Some(obstacle);
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
@@ -97,26 +122,34 @@ async fn hold(ledger: &Ledger, epoch: Epoch) {
 }
 
 /// Term after term under one lead.
-async fn work(settings: &Settings, broker: &Broker, ledger: &Ledger, epoch: Epoch, stop: &CancellationToken) -> Ended {
-    let mut pause = FIRST_PAUSE;
+async fn work(
+    settings: &Settings,
+    broker: &Broker,
+    ledger: &Ledger,
+    epoch: Epoch,
+    stop: &CancellationToken,
+    pause: &mut Pause,
+) -> Ended {
     loop {
         let begun = Instant::now();
-        match term::run(settings, broker, ledger, epoch, stop).await {
+        let halt = match term::run(settings, broker, ledger, epoch, stop).await {
             Ok(()) => return Ended::Stopped,
-            Err(Halt::Ledger(LedgerError::Deposed)) => return Ended::Deposed,
-            Err(Halt::Closed) if stop.is_cancelled() => return Ended::Stopped,
-            Err(Halt::Closed) => return Ended::Closed,
-            Err(halt @ Halt::Panicked(_)) => error!(%halt, "starting again"),
-            Err(halt) => warn!(%halt, "nothing is taken from the queues until this is over"),
-        }
+            Err(halt) => halt,
+        };
         if begun.elapsed() > STEADY {
-            pause = FIRST_PAUSE;
+            *pause = Pause::default();
         }
-        tokio::select! {
-            () = stop.cancelled() => return Ended::Stopped,
-            () = sleep(pause.mul_f64(rand::random_range(0.5..1.0))) => {}
+        match halt {
+            Halt::Ledger(LedgerError::Deposed) => return Ended::Deposed,
+            Halt::Closed if !stop.is_cancelled() => return Ended::Closed,
+            _ if stop.is_cancelled() => return Ended::Stopped,
+            Halt::Ledger(LedgerError::Unavailable { cause }) => {
+                warn!(%cause, "the ledger cannot be used; nothing is taken from the queues until it can");
+                return Ended::LedgerUnavailable;
+            }
+            halt => error!(%halt, "starting again from the ledger"),
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause.wait(stop).await;
     }
 }
 

@@ -13,16 +13,21 @@ use crate::settled::AttemptKey;
 /// How long after the end of an attempt its log may be incomplete before it is given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// So many ticks without a new byte mean that what the runner sent is lost. Not beats: a runner beats
+/// after each result, and then two of them may be a millisecond apart.
+const STALLED: u64 = 2;
+
 pub(crate) struct Logbook {
     entries: HashMap<AttemptKey, Entry>,
     patience: u32,
+    now: u64,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
     length: u64,
-    /// Its length when a beat was answered last: no progress since then means that something is lost.
-    at_last_beat: Option<u64>,
+    /// The tick at which it grew, began, or was asked for last.
+    moved_at: u64,
     /// The gap that was asked for outside of a beat: once is enough.
     asked: Option<u64>,
     end: Option<End>,
@@ -54,12 +59,17 @@ pub(crate) enum Want {
 impl Logbook {
     /// `patience` is [`PATIENCE`] in ticks.
     pub(crate) fn new(patience: u32) -> Self {
-        Self { entries: HashMap::new(), patience }
+        Self { entries: HashMap::new(), patience, now: 0 }
+    }
+
+    fn entry(&mut self, attempt: AttemptKey) -> &mut Entry {
+        let moved_at = self.now;
+        self.entries.entry(attempt).or_insert_with(|| Entry { moved_at, ..Entry::default() })
     }
 
     /// A finished attempt whose log may still be on its way.
     pub(crate) fn ended(&mut self, attempt: AttemptKey, end: End) {
-        self.entries.entry(attempt).or_default().end = Some(end);
+        self.entry(attempt).end = Some(end);
     }
 
     pub(crate) fn end_of(&self, attempt: AttemptKey) -> Option<&End> {
@@ -74,7 +84,11 @@ impl Logbook {
     /// The log reaches to `length` now, after a chunk at `offset` was given. Returns whether a gap showed
     /// that nobody has asked for yet.
     pub(crate) fn grew(&mut self, attempt: AttemptKey, offset: u64, length: u64) -> bool {
-        let entry = self.entries.entry(attempt).or_default();
+        let now = self.now;
+        let entry = self.entry(attempt);
+        if entry.length != length {
+            entry.moved_at = now;
+        }
         entry.length = length;
         let gap = offset > length && entry.asked != Some(length);
         if gap {
@@ -85,16 +99,20 @@ impl Logbook {
 
     /// The length as the files tell it, for a log that nothing was heard of since the start of the term.
     pub(crate) fn measured(&mut self, attempt: AttemptKey, length: u64) {
-        self.entries.entry(attempt).or_default().length = length;
+        self.entry(attempt).length = length;
     }
 
     /// A beat lists the attempt and says that `sent` bytes were sent so far.
     pub(crate) fn listed(&mut self, attempt: AttemptKey, sent: u64) -> Want {
-        let entry = self.entries.entry(attempt).or_default();
+        let now = self.now;
+        let entry = self.entry(attempt);
         let wanted = entry.end.as_ref().map_or(sent, |end| end.length.max(sent));
-        let stalled = entry.at_last_beat.replace(entry.length) == Some(entry.length);
+        let stalled = now - entry.moved_at >= STALLED;
         match (entry.length < wanted, stalled) {
-            (true, true) => Want::From(entry.length),
+            (true, true) => {
+                entry.moved_at = now;
+                Want::From(entry.length)
+            }
             (true, false) => Want::Coming,
             (false, _) if entry.end.is_some() => Want::Check,
             (false, _) => Want::Nothing,
@@ -108,6 +126,7 @@ impl Logbook {
 
     /// One own tick passed. Returns, and forgets, the logs that are given up, with how far they came.
     pub(crate) fn tick(&mut self) -> Vec<(AttemptKey, End, u64)> {
+        self.now += 1;
         for entry in self.entries.values_mut().filter(|entry| entry.end.is_some()) {
             entry.ticks_since_end = entry.ticks_since_end.saturating_add(1);
         }

@@ -67,10 +67,11 @@ async fn round(
     pools: &mut HashMap<PoolName, Counter>,
     unsendable: &mut HashSet<JobId>,
 ) -> Result<bool, Halt> {
-    let (names, changed) = {
+    let (names, changed, is_back) = {
         let mut board = desk.board();
         let changed = std::mem::take(&mut board.backlog_changed);
-        (board.pools.iter().cloned().collect::<Vec<_>>(), changed)
+        let is_back = std::mem::take(&mut board.broker_is_back);
+        (board.pools.iter().cloned().collect::<Vec<_>>(), changed, is_back)
     };
     let now = Instant::now();
     let mut jobs = Vec::new();
@@ -79,7 +80,7 @@ async fn round(
         if changed {
             pool.backlog.forget();
         }
-        if pool.not_before.is_some_and(|when| now < when) {
+        if !is_back && pool.not_before.is_some_and(|when| now < when) {
             continue;
         }
         pool.not_before = None;

@@ -11,6 +11,9 @@ use store::{RunnerState, RunnerView};
 const FORMER_LIVES: usize = 8;
 /// A runner that was silent for so many periods is forgotten altogether.
 const FORGET_AFTER: u32 = 40;
+/// Ticks between two notes of the same runner in the ledger. Runners beat after each result, and not
+/// every beat is worth a write.
+const NOTE_EVERY: u32 = 3;
 
 pub(crate) struct Roster {
     runners: BTreeMap<RunnerName, Known>,
@@ -27,6 +30,8 @@ struct Known {
     draining: bool,
     held: BTreeSet<JobId>,
     silent: u32,
+    /// Ticks since the last note in the ledger; `None`: never, or something has changed.
+    noted: Option<u32>,
 }
 
 /// What a beat is worth.
@@ -61,6 +66,7 @@ impl Roster {
             draining: runner.state == RunnerState::Draining,
             held: BTreeSet::new(),
             silent: 0,
+            noted: None,
         };
         self.runners.insert(runner.name.clone(), known);
     }
@@ -75,6 +81,7 @@ impl Roster {
             draining: false,
             held: BTreeSet::new(),
             silent: 0,
+            noted: None,
         });
         if known.former.contains(&beat.incarnation) {
             return Heard::Former;
@@ -92,6 +99,11 @@ impl Roster {
             // After a restart of the dispatcher each first beat may be that of a new life.
             None => Heard::NewLife,
         };
+        let as_before = known.pool == beat.pool && known.slots == beat.slots && known.draining == beat.draining;
+        // A runner that was gone is shown as living again without delay.
+        if heard == Heard::NewLife || !as_before || known.silent >= self.patience {
+            known.noted = None;
+        }
         known.life = Some((beat.incarnation, beat.sequence));
         known.pool = beat.pool.clone();
         known.slots = beat.slots;
@@ -99,6 +111,16 @@ impl Roster {
         known.held = beat.held.iter().map(|held| held.job).collect();
         known.silent = 0;
         heard
+    }
+
+    /// Whether the ledger should hear of this runner's beat; asked once for each.
+    pub(crate) fn is_to_be_noted(&mut self, runner: &RunnerName) -> bool {
+        let Some(known) = self.runners.get_mut(runner) else { return false };
+        let due = known.noted.is_none_or(|ticks| ticks >= NOTE_EVERY);
+        if due {
+            known.noted = Some(0);
+        }
+        due
     }
 
     /// Whether a newer life of `runner` has been heard than this one.
@@ -133,6 +155,7 @@ impl Roster {
         let mut gone = Vec::new();
         for (name, known) in &mut self.runners {
             known.silent = known.silent.saturating_add(1);
+            known.noted = known.noted.map(|ticks| ticks.saturating_add(1));
             if known.silent == self.patience {
                 gone.push(name.clone());
             }

@@ -31,10 +31,12 @@ pub(crate) async fn run(desk: Arc<Desk>, declared: bool) -> Result<(), Halt> {
             desk.board().refresh();
             if ensure_all(&desk).await? {
                 done = now;
-                desk.wake_publisher();
             } else {
                 again = true;
             }
+        }
+        if now.is_some() {
+            desk.wake_publisher_from_its_pause();
         }
         tokio::select! {
             biased;
