@@ -62,10 +62,13 @@ impl Ledger {
     }
 }
 
+/// Gives a role its connection; true for the one that declares queues.
+type Connect = Box<dyn Fn(&str, bool) -> Broker + Send + Sync>;
+
 /// Everything around a runner.
 pub struct World {
     pub broker: Broker,
-    embedded: Embedded,
+    connect: Connect,
     ledger: Arc<Mutex<Ledger>>,
     changed: watch::Receiver<u64>,
     pub folder: tempfile::TempDir,
@@ -86,15 +89,32 @@ impl Running {
 }
 
 impl World {
+    /// On the broker inside the process.
     pub async fn new() -> Self {
         let embedded = Embedded::new();
-        let broker = embedded.connect(Role { name: "dispatcher".into(), declares_topology: true });
+        Self::on(Box::new(move |name, declares_topology| {
+            embedded.connect(Role { name: name.to_owned(), declares_topology })
+        }))
+        .await
+    }
+
+    /// On a real RabbitMQ.
+    pub async fn on_rabbit(url: String) -> Self {
+        Self::on(Box::new(move |name, declares_topology| {
+            Broker::rabbit(&url, Role { name: name.to_owned(), declares_topology }).expect("is a URL")
+        }))
+        .await
+    }
+
+    async fn on(connect: Connect) -> Self {
+        let broker = connect("dispatcher", true);
+        broker.wait_until_up().await.expect("connects");
         let queues = [Queue::Jobs(PoolName::default()), Queue::Results, Queue::Logs, Queue::Dead];
         broker.ensure(&queues).await.expect("declares");
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let (change, changed) = watch::channel(0);
         tokio::spawn(dispatch(broker.clone(), ledger.clone(), change));
-        Self { broker, embedded, ledger, changed, folder: tempfile::tempdir().expect("temporary folder") }
+        Self { broker, connect, ledger, changed, folder: tempfile::tempdir().expect("temporary folder") }
     }
 
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -117,7 +137,7 @@ impl World {
     }
 
     pub fn start_with(&self, settings: Settings) -> Running {
-        let broker = self.embedded.connect(Role { name: "runner".into(), declares_topology: false });
+        let broker = (self.connect)("runner", false);
         let stop = Stop::default();
         Running { stop: stop.clone(), task: tokio::spawn(runner::run(settings, broker, stop)) }
     }
@@ -271,7 +291,8 @@ async fn dispatch(broker: Broker, ledger: Arc<Mutex<Ledger>>, change: watch::Sen
             Answer::None => {}
             Answer::Claim(answer) => {
                 let answer = Envelope::of(&answer, MessageId(Uuid::new_v4())).expect("packs");
-                broker.reply(&envelope, answer).await.expect("replies");
+                // A broker that is away loses it, and the runner asks again.
+                drop(broker.reply(&envelope, answer).await);
             }
             Answer::Beat(to, answer) => {
                 let envelope = Envelope::of(&answer, MessageId(Uuid::new_v4())).expect("packs");
@@ -296,6 +317,7 @@ fn note(ledger: &mut Ledger, envelope: &Envelope) -> Answer {
             let claim: Claim = envelope.open().expect("is a claim");
             let job = claim.job;
             ledger.claims.push(claim);
+            // The same question gets the same answer, as long as the job has no result.
             if ledger.refuse.contains(&job) || ledger.finished.iter().any(|finished| finished.job == job) {
                 return Answer::Claim(ClaimAnswer::Drop { reason: DropReason::Finished });
             }
