@@ -171,15 +171,11 @@ impl Task {
             }
             let options =
                 BasicConsumeOptions { no_ack: self.plan.prefetch.is_none(), ..BasicConsumeOptions::default() };
-            let stream = channel
-                .basic_consume(queue.clone(), "".into(), options, FieldTable::default())
-                .await
-                .map_err(|error| match declare::explain(what(), &error) {
-                    ConsumeError::Unreachable { .. } if code(&error) == Some(declare::NOT_FOUND) => {
-                        ConsumeError::Missing { queue: queue.to_string() }
-                    }
-                    other => other,
-                })?;
+            let stream = channel.basic_consume(queue.clone(), "".into(), options, FieldTable::default());
+            let stream = stream.await.map_err(|error| match code(&error) {
+                Some(declare::NOT_FOUND) => ConsumeError::Missing { queue: queue.to_string() },
+                _ => declare::explain(what(), &error),
+            })?;
             Ok((channel, stream))
         };
         match timeout(DEADLINE, steps).await {
@@ -202,7 +198,14 @@ impl Task {
     /// Logs what is in the way, once, and says how long to wait.
     fn obstacle(&self, obstacle: &ConsumeError, said: &mut Option<ConsumeError>) -> Duration {
         if said.as_ref() != Some(obstacle) {
-            tracing::warn!("cannot consume {} yet: {obstacle}", self.plan.spec.name);
+            let name = &self.plan.spec.name;
+            match obstacle {
+                // The usual thing for a role that was started first.
+                ConsumeError::Missing { .. } => {
+                    tracing::info!("waiting for the dispatcher to declare what {name} needs");
+                }
+                _ => tracing::warn!("cannot consume {name} yet: {obstacle}"),
+            }
             *said = Some(obstacle.clone());
         }
         match obstacle {

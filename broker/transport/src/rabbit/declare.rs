@@ -50,7 +50,7 @@ pub(super) async fn queues(session: &Session, queues: &[Queue]) -> Result<Vec<Qu
     Ok(created)
 }
 
-/// Declares and binds one queue.
+/// Declares and binds one queue. It counts as missing as long as an exchange is.
 pub(super) async fn queue_with_bindings(channel: &Channel, spec: &QueueSpec) -> Result<(), ConsumeError> {
     let what = || format!("the queue {}", spec.name);
     let name = name_of(&spec.name)?;
@@ -70,17 +70,12 @@ pub(super) async fn queue_with_bindings(channel: &Channel, spec: &QueueSpec) -> 
     }
     channel.queue_declare(name.clone(), options, arguments).await.map_err(|error| explain(what(), &error))?;
     for binding in &spec.bindings {
-        let key = name_of(&binding.key)?;
-        channel
-            .queue_bind(
-                name.clone(),
-                binding.exchange.name().into(),
-                key,
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await
-            .map_err(|error| explain(what(), &error))?;
+        let (exchange, key) = (binding.exchange.name().into(), name_of(&binding.key)?);
+        let bound = channel.queue_bind(name.clone(), exchange, key, QueueBindOptions::default(), FieldTable::default());
+        bound.await.map_err(|error| match code(&error) {
+            Some(NOT_FOUND) => ConsumeError::Missing { queue: spec.name.clone() },
+            _ => explain(what(), &error),
+        })?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! - `address.rs` where it is; `greeting.rs` which version it is
 //! - `connect.rs` the supervisor, which alone writes `session.rs`: the connections of this moment
 //! - `declare.rs` exchanges and queues
-//! - `publish.rs` out, `consume.rs` and `settle.rs` in, `request.rs` question and answer
+//! - `publish.rs` out (on the pool of `channels.rs`), `consume.rs` and `settle.rs` in, `request.rs` question and answer
 //! - `properties.rs` envelopes on the wire
 //!
 //! Queues are not declared again behind a role's back after a reconnect, exchanges are: a queue that had
@@ -11,6 +11,7 @@
 //! calls it after every new [`Link::Up`]; consumers of a missing queue wait for it meanwhile.
 
 mod address;
+mod channels;
 mod connect;
 mod consume;
 mod declare;

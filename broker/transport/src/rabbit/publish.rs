@@ -10,14 +10,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
+use deadpool::managed::{Object, Pool, PoolError};
 use futures::future::{MaybeDone, maybe_done};
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
 use messages::MessageId;
 use tokio::time::sleep;
 
+use super::channels::Channels;
 use super::declare::{ACCESS_REFUSED, NOT_FOUND};
 use super::properties::encode;
 use super::session::{Shared, code, words};
@@ -55,8 +56,7 @@ pub(super) struct Parcel<'a> {
 
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let manager = Channels { shared: Arc::clone(&shared) };
-        let channels = Pool::builder(manager).max_size(MAX_CHANNELS).build();
+        let channels = Pool::builder(Channels::new(Arc::clone(&shared))).max_size(MAX_CHANNELS).build();
         Self { shared, channels: channels.expect("only timeouts could be refused, and there are none") }
     }
 
@@ -103,10 +103,11 @@ impl Publisher {
             }
         };
         // Until all is settled: whoever drops this future leaves a channel that nobody may use again.
-        channel.unsettled = true;
+        channel.spent = true;
         let window = Window::send(&channel.channel, parcels);
         let (outcome, complete) = self.settle(window, channel.generation).await;
-        channel.unsettled = !complete;
+        let full = outcome.iter().any(|result| matches!(result, Err(PublishError::QueueFull { .. })));
+        channel.spent = !complete || full;
         outcome
     }
 
@@ -268,37 +269,5 @@ fn fate(error: &lapin::Error, exchange: &str, key: &str, alone: bool) -> Publish
         Some(NOT_FOUND) if meant => PublishError::Unroutable { exchange, key },
         Some(ACCESS_REFUSED) if meant && topic_meant => PublishError::Refused { exchange, key, why },
         _ => PublishError::Unknown { why },
-    }
-}
-
-/// Makes and checks the pooled channels.
-struct Channels {
-    shared: Arc<Shared>,
-}
-
-struct ConfirmChannel {
-    channel: Channel,
-    generation: u64,
-    /// Whether a confirm may still be open on it.
-    unsettled: bool,
-}
-
-impl Manager for Channels {
-    type Type = ConfirmChannel;
-    type Error = String;
-
-    async fn create(&self) -> Result<ConfirmChannel, String> {
-        let session = self.shared.publishing()?;
-        let channel = session.publish.create_channel().await.map_err(|error| words(&error))?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(|error| words(&error))?;
-        Ok(ConfirmChannel { channel, generation: session.generation, unsettled: false })
-    }
-
-    async fn recycle(&self, used: &mut ConfirmChannel, _: &Metrics) -> RecycleResult<String> {
-        let now = self.shared.session().map(|session| session.generation);
-        if used.unsettled || now != Ok(used.generation) || !used.channel.status().connected() {
-            return Err(RecycleError::message("the channel has ended"));
-        }
-        Ok(())
     }
 }

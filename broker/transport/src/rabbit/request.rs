@@ -193,13 +193,12 @@ impl Desk {
         let back = match confirm {
             Ok(Confirmation::Ack(back)) => back,
             Ok(Confirmation::Nack(back)) => {
-                self.fail(id, |_| lost("the queue for questions is full"));
+                self.fail(id, lost("the queue for questions is full"));
                 back
             }
             Ok(Confirmation::NotRequested) => None,
             Err(error) => {
-                let why = words(&error);
-                self.fail(id, |_| lost(&why));
+                self.fail(id, lost(&words(&error)));
                 None
             }
         };
@@ -207,7 +206,7 @@ impl Desk {
         let Some(back) = back else { return };
         if let Some(of) = back.properties.correlation_id() {
             let (exchange, key) = (back.exchange.to_string(), back.routing_key.to_string());
-            self.fail(of.as_str(), |_| PublishError::Unroutable { exchange, key });
+            self.fail(of.as_str(), PublishError::Unroutable { exchange, key });
         }
     }
 
@@ -224,9 +223,9 @@ impl Desk {
         }
     }
 
-    fn fail(&mut self, id: &str, why: impl FnOnce(()) -> PublishError) {
+    fn fail(&mut self, id: &str, why: PublishError) {
         if let Some(waiting) = self.waiting.remove(id) {
-            drop(waiting.answer.send(Err(why(()))));
+            drop(waiting.answer.send(Err(why)));
         }
     }
 
