@@ -1,6 +1,6 @@
 //! P1 and P2: whatever role dies, the others wait, and what it knew is known again.
 
-use crate::world::{Carrier, World};
+use crate::world::{Carrier, World, lines_in};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_dispatcher_resumes_and_the_running_job_goes_on() {
@@ -43,7 +43,7 @@ async fn a_killed_up_resumes_with_queued_and_running_jobs() {
     let repository = world.repository("app");
     world.start().await;
     let running = repository.push_job(&format!("{}; {}", world.append("ran", "$THUMP_COMMIT"), world.until("go")));
-    world.running_job(&running).await;
+    lines_in(&world.path("ran"), 1).await;
     let queued: Vec<String> = (0..3).map(|number| repository.commit(&format!("queued {number}"))).collect();
     repository.push();
     world.eventually("the queued builds", || async { (world.builds(&queued[2]).await.len() == 1).then_some(()) }).await;

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::world::{Carrier, World};
+use crate::world::{Carrier, World, lines_in};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_job_of_a_killed_runner_runs_elsewhere_and_is_recorded_once() {
@@ -16,6 +16,7 @@ async fn the_job_of_a_killed_runner_runs_elsewhere_and_is_recorded_once() {
 
     let job = world.running_job(&commit).await;
     assert_eq!(job["runner"], "north");
+    lines_in(&world.path("ran"), 1).await;
     world.start_runner("south");
     world.process("north").kill();
 
@@ -26,7 +27,7 @@ async fn the_job_of_a_killed_runner_runs_elsewhere_and_is_recorded_once() {
         })
         .await;
     assert_eq!(job["attempt"], 2);
-    world.eventually("the second start", || async { (world.lines("ran").len() == 2).then_some(()) }).await;
+    lines_in(&world.path("ran"), 2).await;
     world.make("go");
     assert_eq!(world.verdict(&commit).await, "passed");
     assert_eq!(world.lines("ran"), ["1", "2"]);

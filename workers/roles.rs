@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::cli::{DispatchOptions, ObserveOptions, RunOptions};
 use crate::exit::Exit;
+use crate::inspect::say;
 use crate::settings::{Settings, Typed};
 use crate::shutdown::Shutdown;
 
@@ -23,6 +24,7 @@ pub(crate) async fn observe(options: ObserveOptions) -> Result<Exit, Exit> {
     let url = settings.rabbit_url()?;
     let shutdown = Shutdown::listen().map_err(|cause| Exit::failed(format!("listen for signals: {cause}")))?;
     let observing = observing(&settings, options.name.as_deref())?;
+    say_watched(&observing);
     let broker = connect(url, &format!("observer {}", observing.name), false, &shutdown).await?;
     observer::run(observing, broker.clone(), shutdown.drain.clone())
         .await
@@ -44,7 +46,7 @@ pub(crate) async fn dispatch(options: DispatchOptions) -> Result<Exit, Exit> {
     let ledger = open_ledger(&settings).await?;
     let listener = bind(&settings).await?;
     let address = listener.local_addr().map_err(|cause| Exit::failed(format!("listen: {cause}")))?;
-    crate::inspect::say(&format!("page      http://{address}"));
+    say(&format!("page      http://{address}"));
 
     // The page is up before the broker is: it is where people look when the broker is away.
     let stop_serving = tokio_util::sync::CancellationToken::new();
@@ -110,6 +112,13 @@ pub(crate) fn observing(settings: &Settings, name: Option<&str>) -> Result<obser
     Ok(observing)
 }
 
+/// Says what is watched, and under which names.
+pub(crate) fn say_watched(observing: &observer::Settings) {
+    for watched in &observing.repositories {
+        say(&format!("watching  {}  {}", watched.source.name, crate::verdicts::shown(&watched.source.url)));
+    }
+}
+
 /// The dispatcher's settings.
 pub(crate) fn dispatching() -> dispatcher::Settings {
     dispatcher::Settings { name: format!("{} {}", host_name(), std::process::id()), ..dispatcher::Settings::default() }
@@ -117,7 +126,8 @@ pub(crate) fn dispatching() -> dispatcher::Settings {
 
 /// The runner's settings.
 pub(crate) fn running(settings: &Settings, name: Option<RunnerName>) -> Result<runner::Settings, Exit> {
-    let supervisor = std::env::current_exe().map_err(|cause| Exit::failed(format!("find this program: {cause}")))?;
+    // Not the path: this one still is this program after its file was replaced by an upgrade.
+    let supervisor = PathBuf::from("/proc/self/exe");
     let data = folder(&settings.data.value, "runners")?;
     let mut running = runner::Settings::new(data, supervisor);
     running.name = name;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::UpOptions;
 use crate::exit::Exit;
 use crate::inspect::{count, say};
-use crate::roles::{bind, dispatching, observing, open_ledger, role, running};
+use crate::roles::{bind, dispatching, observing, open_ledger, role, running, say_watched};
 use crate::settings::{BrokerChoice, Settings, Typed};
 use crate::shutdown::Shutdown;
 use crate::{once, verdicts};
@@ -51,9 +51,7 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
         None => None,
     };
     say(&format!("state     {}", settings.data.value.display()));
-    for watched in &observing.repositories {
-        say(&format!("watching  {}  {}", watched.source.name, verdicts::shown(&watched.source.url)));
-    }
+    say_watched(&observing);
 
     let dispatcher = {
         let broker = wire.connect("dispatcher", true)?;
