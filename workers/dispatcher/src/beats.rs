@@ -51,7 +51,7 @@ pub(crate) fn judge(board: &mut Board, beat: &Beat) -> Judgement {
             judgement.answer.orders = beat.running.iter().map(void).collect();
         }
         Heard::Now | Heard::NewLife => {
-            board.pools.insert(beat.pool.clone());
+            board.add_pool(&beat.pool);
             go_through(board, beat, &mut judgement);
             if heard == Heard::NewLife {
                 judgement.lost = board.leases.left_behind(&beat.runner, beat.incarnation);

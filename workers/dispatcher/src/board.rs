@@ -27,7 +27,7 @@ pub(crate) struct Board {
     /// Jobs that lie in their pool's queue, or are on the way there, and are not claimed yet.
     pub(crate) afloat: Afloat,
     /// Every pool that was named by a setting, a job or a beat.
-    pub(crate) pools: BTreeSet<PoolName>,
+    pools: BTreeSet<PoolName>,
     /// There may be queued jobs that the publisher has not read.
     pub(crate) backlog_changed: bool,
     /// The broker takes messages again: whoever paused need not wait for the end of the pause.
@@ -38,6 +38,9 @@ pub(crate) struct Board {
     reconcile_every: u32,
     until_reconcile: u32,
 }
+
+/// Pipelines and runners name pools, and each pool costs the broker a queue: so many, and no more.
+const MOST_POOLS: usize = 500;
 
 /// What one tick of the own clock brought about.
 #[derive(Debug)]
@@ -66,6 +69,22 @@ impl Board {
             last_tick: None,
             reconcile_every: settings.ticks(settings.reconcile_every),
             until_reconcile: settings.ticks(settings.reconcile_every),
+        }
+    }
+
+    pub(crate) fn pools(&self) -> &BTreeSet<PoolName> {
+        &self.pools
+    }
+
+    /// A setting, a job or a beat names a pool. Beyond [`MOST_POOLS`] its jobs wait in the ledger.
+    pub(crate) fn add_pool(&mut self, pool: &PoolName) {
+        if self.pools.contains(pool) {
+            return;
+        }
+        if self.pools.len() < MOST_POOLS {
+            self.pools.insert(pool.clone());
+        } else {
+            tracing::warn!(%pool, "there are too many pools; this one gets no queue");
         }
     }
 

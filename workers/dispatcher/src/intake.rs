@@ -79,7 +79,10 @@ async fn record(desk: &Arc<Desk>, commits: Vec<CommitSeen>) -> Result<(), Ledger
         builds.iter().flat_map(|build| build.plan.iter().flatten()).map(|job| job.pool.clone()).collect();
     let intakes = desk.ledger.record_builds(desk.epoch, builds).await?;
     // First of all: a runner may be waiting.
-    desk.board().pools.extend(pools);
+    {
+        let mut board = desk.board();
+        pools.iter().for_each(|pool| board.add_pool(pool));
+    }
     desk.wake_publisher_for_new_jobs();
     for ((repository, commit), intake) in named.iter().zip(&intakes) {
         match intake {

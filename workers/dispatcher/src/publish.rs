@@ -71,7 +71,7 @@ async fn round(
         let mut board = desk.board();
         let changed = std::mem::take(&mut board.backlog_changed);
         let is_back = std::mem::take(&mut board.broker_is_back);
-        (board.pools.iter().cloned().collect::<Vec<_>>(), changed, is_back)
+        (board.pools().iter().cloned().collect::<Vec<_>>(), changed, is_back)
     };
     let now = Instant::now();
     let mut jobs = Vec::new();

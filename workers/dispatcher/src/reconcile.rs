@@ -33,7 +33,10 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
 
 async fn reconcile(desk: &Arc<Desk>) -> Result<(), Halt> {
     let pools = desk.ledger.pools_with_work().await?;
-    desk.board().pools.extend(pools);
+    {
+        let mut board = desk.board();
+        pools.iter().for_each(|pool| board.add_pool(pool));
+    }
     if !topology::ensure_all(desk).await? {
         return Ok(());
     }

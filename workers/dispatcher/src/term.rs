@@ -105,9 +105,9 @@ async fn load(settings: &Settings, ledger: &Ledger) -> Result<Board, Halt> {
     }
     for runner in ledger.runners().await? {
         board.roster.remember(&runner);
-        board.pools.insert(runner.pool);
+        board.add_pool(&runner.pool);
     }
-    board.pools.extend(ledger.pools_with_work().await?);
+    ledger.pools_with_work().await?.iter().for_each(|pool| board.add_pool(pool));
     for published in ledger.published().await? {
         board.afloat.insert(published.job, published.pool, true);
     }

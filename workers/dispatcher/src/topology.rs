@@ -3,7 +3,6 @@
 //! The ledger is the truth and the broker transport: a queue that had to be made anew was empty, so
 //! everything that was published into it is published again.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +55,7 @@ fn generation(link: &Link) -> Option<u64> {
 
 /// [`ensure_pools`] for every pool that is known.
 pub(crate) async fn ensure_all(desk: &Arc<Desk>) -> Result<bool, Halt> {
-    let pools: BTreeSet<_> = desk.board().pools.clone();
+    let pools = desk.board().pools().clone();
     ensure_pools(desk, pools).await
 }
 

@@ -351,3 +351,28 @@ async fn fifty_commits_at_once_are_all_tested_exactly_once() {
         assert_eq!(world.attempts(build.jobs[0].id).await.len(), 1);
     }
 }
+
+#[tokio::test]
+async fn a_ledger_that_is_locked_for_a_while_loses_no_message_and_puts_none_aside() {
+    let world = World::start().await;
+    let mut north = world.runner("north").await;
+    let before = world.push(ONE_JOB).await;
+    let (delivery, held) = north.begin().await;
+    let lock = world.lock_ledger().await;
+    north.pass(&held).await;
+    delivery.ack().await;
+    let meanwhile = world.push(ONE_JOB).await;
+    // Both messages return to their queues when the dispatcher gives up waiting for the lock.
+    let given_back = || async {
+        let results = world.depth(&Queue::Results).await;
+        (world.depth(&Queue::Commits).await > 0 && results > 0).then_some(())
+    };
+    world.until("the messages are in their queues", given_back).await;
+    drop(lock);
+
+    assert_eq!(world.verdict(&before).await.verdict, Some(Verdict::Passed));
+    let (_delivery, held) = north.begin().await;
+    north.pass(&held).await;
+    assert_eq!(world.verdict(&meanwhile).await.verdict, Some(Verdict::Passed));
+    assert_eq!(world.ledger.dead_letters(10).await.expect("read").len(), 0);
+}

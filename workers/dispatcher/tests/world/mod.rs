@@ -14,6 +14,7 @@ use messages::{
     Outcome, PipelineSource, PoolName, Recorded, RepositorySource, RunnerName, RunningAttempt,
 };
 use sha2::{Digest, Sha256};
+use sqlx::Connection;
 use store::{BuildFilter, BuildView, Ledger};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -108,6 +109,19 @@ impl World {
             // The lead ends with the process; here, with the last handle of the ledger.
             self.ledger = open(&self.folder).await;
         }
+    }
+
+    /// Somebody else writes into the database file and takes his time, until this is dropped.
+    pub(crate) async fn lock_ledger(&self) -> sqlx::SqliteConnection {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.folder.path().join("ledger.db"));
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.expect("opened");
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.expect("locked");
+        connection
+    }
+
+    /// Messages that wait in a queue and are held by nobody.
+    pub(crate) async fn depth(&self, queue: &Queue) -> u64 {
+        self.observer.depth(queue).await.expect("measured").ready
     }
 
     /// Asks again at every change of the ledger, and now and then, until there is an answer.
