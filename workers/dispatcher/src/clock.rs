@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use broker::{Exchange, Outgoing, Topic};
+use broker::{Exchange, Outgoing, PublishError, Topic};
 use messages::{AttemptOrder, Envelope, MessageId, Order, Tick};
 use store::LossCause;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, warn};
 
-use crate::collect;
 use crate::desk::Desk;
 use crate::term::Halt;
+use crate::{collect, topology};
 
 pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
     let mut pace = interval(desk.settings.tick_every);
@@ -35,13 +35,17 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
                 continue;
             }
         };
-        tokio::select! {
+        let sent = tokio::select! {
             () = desk.stop.cancelled() => return Ok(()),
-            sent = desk.broker.publish(Outgoing::new(Exchange::Results, Topic::Tick.key(), envelope)) => {
-                if let Err(cause) = sent {
-                    debug!(%cause, "no tick: leases stand still");
-                }
+            sent = desk.broker.publish(Outgoing::new(Exchange::Results, Topic::Tick.key(), envelope)) => sent,
+        };
+        match sent {
+            Ok(()) => {}
+            // Somebody deleted the reply queue. Nothing that is counted by ticks could ever make it again.
+            Err(PublishError::Unroutable { .. }) => {
+                topology::ensure_all(&desk).await?;
             }
+            Err(cause) => debug!(%cause, "no tick: leases stand still"),
         }
     }
     Ok(())
