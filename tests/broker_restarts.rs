@@ -4,6 +4,13 @@ use rabbit_node::Node;
 
 use crate::world::World;
 
+/// Waits until the node has its new queues on disk. A node of 3.10 that is killed within about half a second
+/// after a quorum queue was declared may come back with a queue that takes nothing: the broker's own
+/// fault, which this story is not about.
+async fn settle(node: &Node) {
+    node.eval("[dets:sync(Table) || Table <- dets:all()]").await.expect("synced");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_runs_on_while_the_broker_is_killed_and_started_again() {
     let node = Node::start().await.expect("a RabbitMQ node");
@@ -13,6 +20,7 @@ async fn a_job_runs_on_while_the_broker_is_killed_and_started_again() {
     let commit = repository.push_job(&format!("{}; {}", world.append("ran", "$THUMP_ATTEMPT"), world.until("go")));
     world.running_job(&commit).await;
 
+    settle(&node).await;
     node.kill().await.expect("killed");
     // The job ends and a commit is pushed while there is no broker at all.
     world.make("go");
