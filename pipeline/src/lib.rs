@@ -4,10 +4,15 @@
 //! the dispatcher because authors meet it without one. Must not know: disk, network, clock, the ledger.
 
 mod duration;
+mod file;
 mod graph;
-mod job;
+mod keys;
+mod needs;
 mod problem;
 mod reader;
+mod shown;
+mod syntax;
+mod values;
 
 use messages::{JobSpec, MAX_PIPELINE_BYTES, PipelineSource, PoolName, Work};
 
@@ -23,6 +28,8 @@ pub const MAX_STEPS: usize = 100;
 pub const MAX_STEP_BYTES: usize = 16 * 1024;
 /// The most environment variables of one job, those for all jobs included.
 pub const MAX_VARIABLES: usize = 100;
+/// The most bytes of the environment variables of one job, names and values together.
+pub const MAX_VARIABLE_BYTES: usize = 16 * 1024;
 /// The longest job name, in characters.
 pub const MAX_NAME_CHARS: usize = 100;
 /// The time limit of a job that names none, in seconds: one hour.
@@ -57,10 +64,10 @@ pub fn plan(source: &PipelineSource) -> Result<Plan, PipelineError> {
     match source {
         PipelineSource::File { text } => parse(text),
         PipelineSource::Missing => Ok(Plan { jobs: vec![recognised_job()] }),
-        PipelineSource::TooLarge { bytes } => {
-            Err(PipelineError::whole(format!("the pipeline file has {bytes} bytes, the limit is {MAX_PIPELINE_BYTES}")))
-        }
-        PipelineSource::Unreadable { why } => Err(PipelineError::whole(format!("the pipeline file is {why}"))),
+        PipelineSource::TooLarge { bytes } => Err(PipelineError::whole(&format!(
+            "the pipeline file has {bytes} bytes, the limit is {MAX_PIPELINE_BYTES}"
+        ))),
+        PipelineSource::Unreadable { why } => Err(PipelineError::whole(&format!("the pipeline file is {why}"))),
     }
 }
 
@@ -72,7 +79,7 @@ pub fn parse(text: &str) -> Result<Plan, PipelineError> {
     if text.len() > MAX_PIPELINE_BYTES {
         return plan(&PipelineSource::TooLarge { bytes: text.len() as u64 });
     }
-    job::read(text.strip_prefix('\u{feff}').unwrap_or(text))
+    file::read(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 fn recognised_job() -> PlannedJob {

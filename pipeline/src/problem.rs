@@ -1,20 +1,27 @@
 //! What is wrong with a pipeline file, as an author reads it: place, message, the line itself, a remedy.
 //!
-//! The file is text from outside: what could steer a terminal or a page is shown as an escape, and the
-//! whole report is bounded however large and strange the file is.
+//! Apart from the reading, so that the report is bounded in one place, however large and strange the
+//! file is. Must not know what a key means.
 
 use std::fmt;
 
 use crate::FILE_NAME;
+use crate::shown::{Excerpt, bounded, excerpt};
 
 /// The most problems of one report.
 pub(crate) const MAX_PROBLEMS: usize = 20;
-/// The longest excerpt of a line, in characters.
-const MAX_EXCERPT_CHARS: usize = 120;
-/// The longest report, in bytes.
+/// The longest report stays below this, in bytes. A build's reason holds as much.
 const MAX_REPORT_BYTES: usize = 4096;
+/// Room that is kept for the line which tells that there is more.
+const MORE_BYTES: usize = 100;
+/// The longest message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 800;
+/// The longest suggestion, in bytes.
+const MAX_SUGGESTION_BYTES: usize = 400;
 
 /// Everything that is wrong with a pipeline file. A retry does not help: the file must change.
+///
+/// Its text is a report for people of less than 4 KiB, without characters that steer a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct PipelineError {
     /// In the order of the file; at least one, at most 20.
@@ -30,77 +37,38 @@ pub struct Problem {
     pub column: usize,
     /// What is wrong.
     pub message: String,
-    /// What was probably meant.
+    /// What was probably meant, or an example; may have several lines.
     pub suggestion: Option<String>,
-    /// The line, made harmless and cut, and where in it to point (in characters).
-    excerpt: Option<(String, usize)>,
+    excerpt: Option<Excerpt>,
 }
 
 impl PipelineError {
     /// A problem of the file as a whole.
-    pub(crate) fn whole(message: String) -> Self {
+    pub(crate) fn whole(message: &str) -> Self {
+        let message = bounded(message, MAX_MESSAGE_BYTES);
         Self { problems: vec![Problem { line: 0, column: 0, message, suggestion: None, excerpt: None }] }
     }
 }
 
 impl Problem {
     /// A problem at a byte of the text.
-    pub(crate) fn at(text: &str, offset: usize, message: String, suggestion: Option<String>) -> Self {
+    pub(crate) fn at(text: &str, offset: usize, message: &str, suggestion: Option<&str>) -> Self {
         let mut offset = offset.min(text.len());
         while !text.is_char_boundary(offset) {
             offset -= 1;
         }
         let before = &text[..offset];
-        let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |end| end + 1);
         let in_line = before[start..].chars().count();
         let whole_line = text[start..].lines().next().unwrap_or_default();
-        Self { line, column: in_line + 1, message, suggestion, excerpt: excerpt(whole_line, in_line) }
-    }
-}
-
-/// The part of a line around the place, with the place's position in what is shown.
-fn excerpt(line: &str, place: usize) -> Option<(String, usize)> {
-    if line.trim().is_empty() {
-        return None;
-    }
-    let skipped = place.saturating_sub(MAX_EXCERPT_CHARS / 2);
-    let mut shown = String::new();
-    let mut caret = 0;
-    for (position, c) in line.chars().enumerate().skip(skipped).take(MAX_EXCERPT_CHARS) {
-        if position == place {
-            caret = shown.chars().count();
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: in_line + 1,
+            message: bounded(message, MAX_MESSAGE_BYTES),
+            suggestion: suggestion.map(|suggestion| bounded(suggestion, MAX_SUGGESTION_BYTES)),
+            excerpt: excerpt(whole_line, in_line),
         }
-        push_harmless(&mut shown, c);
     }
-    if place >= skipped && line.chars().count() <= place {
-        caret = shown.chars().count();
-    }
-    Some((shown, caret))
-}
-
-fn push_harmless(out: &mut String, c: char) {
-    let steers = c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{061c}');
-    match c {
-        '\t' => out.push(' '),
-        c if steers => out.extend(c.escape_unicode()),
-        c => out.push(c),
-    }
-}
-
-/// Text of the file as it may stand in a message: harmless and at most 60 characters.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for (position, c) in text.chars().enumerate() {
-        if position == 60 {
-            out.push('…');
-            break;
-        }
-        push_harmless(&mut out, c);
-    }
-    out.push('"');
-    out
 }
 
 impl fmt::Display for PipelineError {
@@ -108,12 +76,16 @@ impl fmt::Display for PipelineError {
         let mut written = 0;
         for (position, problem) in self.problems.iter().enumerate() {
             let text = problem.to_string();
-            if position > 0 && written + text.len() > MAX_REPORT_BYTES - 100 {
+            // One problem alone fits by the bounds of its parts.
+            if position > 0 && written + text.len() + MORE_BYTES > MAX_REPORT_BYTES {
                 let rest = self.problems.len() - position;
                 return write!(f, "\n… and {rest} more");
             }
             written += text.len() + 1;
             write!(f, "{}{text}", if position > 0 { "\n" } else { "" })?;
+        }
+        if self.problems.len() >= MAX_PROBLEMS {
+            write!(f, "\n… no more than {MAX_PROBLEMS} problems are looked for")?;
         }
         Ok(())
     }
@@ -126,12 +98,12 @@ impl fmt::Display for Problem {
         } else {
             write!(f, "{FILE_NAME}:{}:{}: {}", self.line, self.column, self.message)?;
         }
-        if let Some((line, caret)) = &self.excerpt {
+        if let Some(Excerpt { line, caret }) = &self.excerpt {
             let number = self.line.to_string();
-            write!(f, "\n  {number} | {line}\n  {:width$} | {:caret$}^", "", "", width = number.len(), caret = caret)?;
+            write!(f, "\n  {number} | {line}\n  {:width$} | {:caret$}^", "", "", width = number.len(), caret = *caret)?;
         }
-        if let Some(suggestion) = &self.suggestion {
-            write!(f, "\n  {suggestion}")?;
+        for line in self.suggestion.iter().flat_map(|suggestion| suggestion.lines()) {
+            write!(f, "\n  {line}")?;
         }
         Ok(())
     }

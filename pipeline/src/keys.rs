@@ -1,0 +1,101 @@
+//! The keys that a file may hold today, and what a mistyped one was meant to be.
+//!
+//! Only what is executed stands here: a key of a later version is unknown until it works.
+
+use crate::shown::quoted;
+
+/// At the top of the file.
+pub(crate) const FILE_KEYS: [&str; 2] = ["job", "env"];
+/// In a job.
+pub(crate) const JOB_KEYS: [&str; 7] = ["name", "steps", "pool", "dir", "timeout", "needs", "env"];
+
+/// What other systems call it. Spelling alone would not lead from these to ours.
+const ELSEWHERE: [(&str, &str); 21] = [
+    ("after", "needs"),
+    ("agents", "pool"),
+    ("cmd", "steps"),
+    ("command", "steps"),
+    ("commands", "steps"),
+    ("cwd", "dir"),
+    ("depends", "needs"),
+    ("depends-on", "needs"),
+    ("depends_on", "needs"),
+    ("id", "name"),
+    ("queue", "pool"),
+    ("requires", "needs"),
+    ("run", "steps"),
+    ("runs-on", "pool"),
+    ("script", "steps"),
+    ("title", "name"),
+    ("variables", "env"),
+    ("vars", "env"),
+    ("workdir", "dir"),
+    ("working-directory", "dir"),
+    ("working_directory", "dir"),
+];
+
+/// How alike two words must be (Jaro-Winkler, 1 is equal). Below this, guesses puzzle more than they help.
+const ALIKE: f64 = 0.8;
+/// Comparing costs the product of the lengths.
+const MAX_COMPARED_BYTES: usize = 100;
+
+/// The known key that an unknown one was probably meant to be.
+pub(crate) fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let elsewhere = ELSEWHERE.iter().find(|(word, _)| word.eq_ignore_ascii_case(name)).map(|(_, ours)| *ours);
+    known.iter().find(|key| Some(**key) == elsewhere).copied().or_else(|| similar(name, known))
+}
+
+/// The known name that a mistyped one resembles.
+pub(crate) fn similar<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    if name.len() > MAX_COMPARED_BYTES {
+        return None;
+    }
+    let name = name.to_lowercase();
+    known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(&name, &known.to_lowercase()), *known))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|best| best.0 > ALIKE)
+        .map(|best| best.1)
+}
+
+/// What to say about a key that is unknown here.
+pub(crate) fn remedy(name: &str, known: &[&str]) -> String {
+    match meant(name, known) {
+        Some(key) => format!("did you mean {}?", quoted(key)),
+        None if known == FILE_KEYS && JOB_KEYS.contains(&name) => {
+            "it belongs to a job: put it below [[job]]".to_owned()
+        }
+        None => format!("known keys: {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_and_words_of_other_systems_lead_to_ours() {
+        for (typed, ours) in [
+            ("stpes", "steps"),
+            ("step", "steps"),
+            ("NAME", "name"),
+            ("need", "needs"),
+            ("time_limit", "timeout"),
+            ("environment", "env"),
+            ("depends_on", "needs"),
+            ("Run", "steps"),
+        ] {
+            assert_eq!(meant(typed, &JOB_KEYS), Some(ours), "{typed}");
+        }
+        assert_eq!(meant("jobs", &FILE_KEYS), Some("job"));
+    }
+
+    #[test]
+    fn nothing_is_guessed_where_nothing_is_alike() {
+        for typed in ["image", "when", "services", "cache", "retry", "matrix", "shell", "if", "priority", "finally", ""]
+        {
+            assert_eq!(meant(typed, &JOB_KEYS), None, "{typed}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the value of each key may be.
+//!
+//! Every function notes what is wrong and gives `None` then. The limits are in the messages.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use messages::{MAX_TIMEOUT_SECONDS, PoolName, Step};
+use toml::de::DeValue;
+
+use crate::reader::{Reader, Value};
+use crate::shown::{is_plain, quoted, steers};
+use crate::{MAX_NAME_CHARS, MAX_STEP_BYTES, MAX_STEPS, MAX_VARIABLE_BYTES, MAX_VARIABLES, duration};
+
+/// Names that the runner sets for every step, whatever the pipeline says.
+const SET_BY_RUNNER: [&str; 3] = ["CI", "THUMP", "TMPDIR"];
+/// The longest folder, in bytes; each part of it at most 255, as file systems have it.
+const MAX_DIR_BYTES: usize = 1024;
+
+pub(crate) fn name(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<String> {
+    let name = reader.text(value, "name")?;
+    let length = name.chars().count();
+    if length == 0 || length > MAX_NAME_CHARS || name.chars().any(steers) || name.trim() != name {
+        let rule = format!("1 to {MAX_NAME_CHARS} characters, none of them invisible, and no space at its ends");
+        reader.problem(&value.span(), format!("the name {} is not valid: it needs {rule}", quoted(name)));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+pub(crate) fn steps(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Vec<Step>> {
+    let texts = reader.texts(value, "steps")?;
+    if matches!(value.get_ref(), DeValue::Array(list) if list.is_empty()) {
+        reader.problem_with(
+            &value.span(),
+            "steps is empty, so there is nothing to run",
+            "write steps = [\"make test\"]",
+        );
+        return None;
+    }
+    if texts.len() > MAX_STEPS {
+        reader.problem(&value.span(), format!("there are {} steps, the limit is {MAX_STEPS}", texts.len()));
+        return None;
+    }
+    for (run, at) in &texts {
+        if run.trim().is_empty() {
+            reader.problem(at, "a step is empty");
+        } else if run.len() > MAX_STEP_BYTES {
+            let message = format!("a step has {} bytes, the limit is {MAX_STEP_BYTES}", run.len());
+            reader.problem_with(at, message, "put it into a script of the repository");
+        } else if run.contains('\0') {
+            reader.problem(at, "a step holds a NUL character, which no shell can read");
+        }
+    }
+    Some(texts.into_iter().map(|(run, _)| Step { run: run.to_owned() }).collect())
+}
+
+pub(crate) fn pool(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<PoolName> {
+    let text = reader.text(value, "pool")?;
+    match text.parse() {
+        Ok(pool) => Some(pool),
+        Err(messages::InvalidName { needs, .. }) => {
+            reader.problem(&value.span(), format!("the pool {} is not valid: it needs {needs}", quoted(text)));
+            None
+        }
+    }
+}
+
+pub(crate) fn dir(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<String> {
+    let dir = reader.text(value, "dir")?;
+    if is_inside(dir) {
+        return Some(dir.to_owned());
+    }
+    let message = format!("dir {} must be a folder inside the repository, such as \"web/app\"", quoted(dir));
+    let plain: Vec<&str> = dir.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let plain = plain.join("/");
+    if plain.is_empty() && !dir.starts_with('/') {
+        reader.problem_with(&value.span(), message, "without dir, steps run in the checkout itself");
+    } else if is_inside(&plain) && is_plain(&plain) {
+        reader.problem_with(&value.span(), message, format!("write dir = {}", quoted(&plain)));
+    } else {
+        reader.problem(&value.span(), message);
+    }
+    None
+}
+
+fn is_inside(dir: &str) -> bool {
+    dir.len() <= MAX_DIR_BYTES
+        && dir.split('/').all(|part| !matches!(part, "" | "." | "..") && part.len() <= 255)
+        && !dir.contains('\\')
+        && !dir.chars().any(char::is_control)
+}
+
+/// Seconds.
+pub(crate) fn timeout(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<u64> {
+    if let DeValue::Integer(number) = value.get_ref() {
+        let remedy = format!("write timeout = \"{number}s\" or timeout = \"{number}m\"");
+        reader.problem_with(&value.span(), "timeout needs a unit", remedy);
+        return None;
+    }
+    let text = reader.text(value, "timeout")?;
+    let seconds = duration::seconds(text);
+    match seconds {
+        Some(1..=MAX_TIMEOUT_SECONDS) => return seconds,
+        Some(_) => reader.problem(&value.span(), format!("timeout {} must be from 1s to 7d", quoted(text))),
+        None => reader.problem_with(
+            &value.span(),
+            format!("timeout {} is no duration", quoted(text)),
+            "write it like \"90s\", \"30m\", \"2h\" or \"1h30m\"",
+        ),
+    }
+    None
+}
+
+/// The variables that are well formed; the others are problems.
+pub(crate) fn env(reader: &mut Reader<'_>, value: &Value<'_>) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    let Some(table) = reader.table(value, "env") else { return variables };
+    for (key, value) in table.iter() {
+        let name: &str = key.get_ref();
+        if !is_variable_name(name) {
+            let message = format!("{} is no name for an environment variable", quoted(name));
+            reader.problem_with(
+                &key.span(),
+                message,
+                "it needs letters, digits and '_', and no digit at its beginning",
+            );
+        } else if name.starts_with("THUMP_") {
+            let message = format!("{} is reserved: names that begin with THUMP_ are set by the runner", quoted(name));
+            reader.problem(&key.span(), message);
+        } else if SET_BY_RUNNER.contains(&name) {
+            reader.problem(&key.span(), format!("{} is set by the runner, for every step", quoted(name)));
+        } else if let Some(text) = reader.text(value, &format!("the value of {}", quoted(name))) {
+            if text.contains('\0') {
+                let message = format!("the value of {} holds a NUL character, which no process can read", quoted(name));
+                reader.problem(&value.span(), message);
+            }
+            variables.insert(name.to_owned(), text.to_owned());
+        }
+    }
+    variables
+}
+
+/// Whether the variables of one job are within the limits. Those of the file are copied into every job,
+/// so their size counts two hundredfold in the ledger.
+pub(crate) fn env_fits(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, at: &Range<usize>) -> bool {
+    let bytes: usize = env.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if env.len() > MAX_VARIABLES {
+        let message = format!("a job has {} environment variables, the limit is {MAX_VARIABLES}", env.len());
+        reader.problem(at, message);
+    } else if bytes > MAX_VARIABLE_BYTES {
+        let message = format!("a job's environment variables have {bytes} bytes, the limit is {MAX_VARIABLE_BYTES}");
+        reader.problem(at, message);
+    }
+    env.len() <= MAX_VARIABLES && bytes <= MAX_VARIABLE_BYTES
+}
+
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
