@@ -36,7 +36,9 @@ fn problem(text: &str, error: &Error) -> Problem {
             "job is described in two ways".to_owned(),
             Some("begin each job with [[job]] and put its [job.env] below it".to_owned()),
         ),
-        "duplicate key" => (format!("the key {} stands here for the second time", quoted(there)), None),
+        "duplicate key" => {
+            (format!("the key {} stands here for the second time", quoted(there.trim_matches('"'))), None)
+        }
         // A bare word that begins like `true` or `nan` is taken for a mistyped one of these.
         said if ["string values must be quoted", "invalid boolean", "invalid float"]
             .iter()

@@ -54,6 +54,20 @@ fn a_pipeline_is_read_as_it_is_meant() {
 }
 
 #[test]
+fn the_examples_of_the_documentation_work_as_they_stand() {
+    let page = include_str!("../../docs/pipeline.md");
+    let examples: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        accepted(example);
+    }
+    accepted(include_str!("../../.thump.toml"));
+    // The report that it shows is the one that is given.
+    let report = refused("[[job]]\nname = \"test\"\nstpes = [\"cargo test\"]\n").to_string();
+    assert!(page.contains(&report), "{report}");
+}
+
+#[test]
 fn a_commit_without_a_file_is_one_job_that_recognises_its_command() {
     let plan = plan(&PipelineSource::Missing).expect("planned");
     assert_eq!(plan.jobs.len(), 1);
