@@ -100,7 +100,7 @@ async fn a_large_log_in_any_script_arrives_whole() {
     let log = world
         .eventually("the whole log", || async {
             let (_, log) = world.get(&format!("/api/v1/jobs/{job}/log")).await;
-            log.contains("the end\n").then_some(log)
+            log.contains("\nthe end\n").then_some(log)
         })
         .await;
     assert_eq!(log.matches('x').count() / 50_000, 200);

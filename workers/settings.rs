@@ -350,13 +350,14 @@ fn processors() -> u16 {
 /// A URL as it may be shown.
 fn without_password(url: &str) -> String {
     match url::Url::parse(url) {
-        Ok(mut url) => {
+        // Anything else may hold a password in a place of its own: `user:password@host` parses as well.
+        Ok(mut url) if matches!(url.scheme(), "amqp" | "amqps") => {
             if url.password().is_some() && url.set_password(Some("hidden")).is_err() {
                 return "(hidden)".into();
             }
             url.to_string()
         }
-        Err(_) => "(not a URL)".into(),
+        _ => "(not an AMQP URL)".into(),
     }
 }
 

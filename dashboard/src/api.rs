@@ -63,7 +63,7 @@ pub(crate) async fn job(State(desk): State<Desk>, Path(id): Path<String>) -> Res
 pub(crate) async fn queues(State(desk): State<Desk>) -> Result<Json<Queues>, Problem> {
     let now = Timestamp::now();
     let queues = desk.ledger.queues().await?;
-    Ok(Json(Queues { queues: queues.into_iter().map(|view| Queue::new(view, now)).collect() }))
+    Ok(Json(Queues { queues: queues.iter().map(|view| Queue::new(view, now)).collect() }))
 }
 
 pub(crate) async fn runners(State(desk): State<Desk>) -> Result<Json<Runners>, Problem> {

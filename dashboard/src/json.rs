@@ -188,7 +188,7 @@ impl From<AttemptView> for Attempt {
 }
 
 impl Queue {
-    pub(crate) fn new(view: QueueView, now: Timestamp) -> Self {
+    pub(crate) fn new(view: &QueueView, now: Timestamp) -> Self {
         let wait = view.oldest_queued_at.map_or(0.0, |since| now.duration_since(since).as_secs_f64().max(0.0));
         Self {
             pool: view.pool.to_string(),
