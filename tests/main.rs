@@ -9,6 +9,7 @@ mod world;
 mod ancestor;
 mod bad_input;
 mod broker_restarts;
+mod containers;
 mod every_commit_once;
 mod layers;
 mod malformed_messages;

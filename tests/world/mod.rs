@@ -34,6 +34,8 @@ pub(crate) struct World {
     folder: TempDir,
     carrier: Carrier,
     broker: Option<String>,
+    /// URLs of roles (by their subcommands) with broker users of their own; the others take `broker`.
+    pub(crate) logins: std::collections::HashMap<&'static str, String>,
     repositories: Vec<PathBuf>,
     http: reqwest::Client,
     server: String,
@@ -67,6 +69,7 @@ impl World {
             folder: tempfile::Builder::new().prefix("thump-story-").tempdir().expect("a folder"),
             carrier,
             broker,
+            logins: std::collections::HashMap::new(),
             repositories: Vec::new(),
             http: reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client"),
             server: String::new(),
@@ -159,7 +162,7 @@ impl World {
     fn start_process(&mut self, name: &str, data: &str, words: &[String]) {
         let mut command = process::thump();
         command.args(words).arg("--data").arg(self.path(data));
-        if let Some(url) = &self.broker {
+        if let Some(url) = self.logins.get(words[0].as_str()).or(self.broker.as_ref()) {
             command.env("THUMP_BROKER", url);
         }
         let log = self.path(&format!("{name}-{}.log", self.processes.len()));
