@@ -34,6 +34,12 @@ pub(crate) fn say(what: &str, which: &str, when: u64) {
 
 /// Plays the role that the words name.
 pub(crate) async fn play(words: &[String]) {
+    let complain = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        complain(panic);
+        // Of whichever task: who waits for this process learns of it at once.
+        std::process::exit(1);
+    }));
     std::thread::spawn(|| {
         // Whatever ends the read, the starter has gone.
         drop(std::io::stdin().read(&mut [0]));

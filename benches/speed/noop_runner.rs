@@ -14,7 +14,7 @@ use messages::{
     Incarnation, Job, JobId, Message, MessageId, Order, Outcome, PoolName, RunnerName, RunningAttempt, StepEnd,
     StepResult,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::helper::{now, say};
@@ -45,7 +45,6 @@ struct Runner {
     tells: bool,
     broker: Broker,
     holdings: Mutex<Holdings>,
-    beat_now: Notify,
     reports: mpsc::Sender<(Finished, Option<Delivery>)>,
 }
 
@@ -59,9 +58,8 @@ pub(crate) async fn run(url: &str, slots: u16, tells: bool) {
     let mut jobs = broker.consume(Queue::Jobs(PoolName::default()), slots);
     let mut control = broker.listen(Listener::Runner { name: name.clone(), incarnation, pool: PoolName::default() });
     let (reports, to_send) = mpsc::channel(BATCH);
-    let (holdings, beat_now) = (Mutex::default(), Notify::new());
-    let runner = Arc::new(Runner { name, incarnation, slots, tells, broker, holdings, beat_now, reports });
-    tokio::spawn(runner.clone().beat());
+    let holdings = Mutex::default();
+    let runner = Arc::new(Runner { name, incarnation, slots, tells, broker, holdings, reports });
     tokio::spawn(runner.clone().report(to_send));
     // Of both consumers.
     let mut resumed = 0;
@@ -76,7 +74,8 @@ pub(crate) async fn run(url: &str, slots: u16, tells: bool) {
             (Some(Event::Resumed), _) => {
                 resumed += 1;
                 if resumed == 2 {
-                    runner.beat_now.notify_one();
+                    // Now the dispatcher has declared where it goes.
+                    tokio::spawn(runner.clone().beat());
                     say("ready", "-", now());
                 }
             }
@@ -168,8 +167,7 @@ impl Runner {
             let key = Topic::Beat(self.name.clone()).key();
             let sent = self.broker.publish(Outgoing::new(Exchange::Results, key, packed(&beat, id))).await;
             sent.expect("a beat");
-            // Early is fine, late is not.
-            drop(tokio::time::timeout(BEAT_EVERY, self.beat_now.notified()).await);
+            tokio::time::sleep(BEAT_EVERY).await;
         }
     }
 
