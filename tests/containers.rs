@@ -72,9 +72,7 @@ async fn each_role_does_its_work_with_the_rights_of_its_own_user() {
 
     let green = repository.push_job("echo hello");
     assert_eq!(world.verdict(&green).await, "passed");
-    world
-        .eventually("the log of the job", || async { world.log(&green).await.contains("hello").then_some(()) })
-        .await;
+    world.eventually("the log of the job", || async { world.log(&green).await.contains("hello").then_some(()) }).await;
     let red = repository.push_job("false");
     assert_eq!(world.verdict(&red).await, "failed");
 

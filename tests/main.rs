@@ -1,8 +1,6 @@
 //! The stories: what must not go wrong, told with real repositories, processes and brokers.
 //!
-//! One file per promise, in reading order. `world` has the verbs.
-
-#![expect(clippy::print_stderr, reason = "a skipped story says so")]
+//! One file per promise; `one_commit` is the one to read first. `world` has the verbs.
 
 mod world;
 

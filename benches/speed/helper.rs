@@ -20,6 +20,8 @@ pub(crate) const QUIET: &str = "quiet";
 /// In the environment, because a URL holds a password.
 const BROKER: &str = "SPEED_BROKER";
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How many moments may wait to be read: more than any row makes, so that taking one never waits.
+pub(crate) const HEARD: usize = 1 << 17;
 
 /// Nanoseconds since 1970.
 pub(crate) fn now() -> u64 {
@@ -67,7 +69,7 @@ pub(crate) struct Said {
 /// A running helper.
 pub(crate) struct Helper {
     child: Child,
-    lines: mpsc::UnboundedReceiver<Said>,
+    lines: mpsc::Receiver<Said>,
 }
 
 impl Helper {
@@ -78,7 +80,7 @@ impl Helper {
         command.arg(ROLE).args(role).env(BROKER, url).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let stdout = child.stdout.take().expect("its stdout");
-        let (said, lines) = mpsc::unbounded_channel();
+        let (said, lines) = mpsc::channel(HEARD);
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let mut words = line.split(' ').map(str::to_owned);
@@ -86,7 +88,7 @@ impl Helper {
                     continue;
                 };
                 let Ok(when) = when.parse() else { continue };
-                if said.send(Said { what, which, when }).is_err() {
+                if said.blocking_send(Said { what, which, when }).is_err() {
                     return;
                 }
             }

@@ -210,7 +210,7 @@ impl Runner {
                 match order.order {
                     Order::Recorded if holdings.finished.remove(&order.job).is_some() => {
                         holdings.recorded += 1;
-                        if self.tells || holdings.recorded % EVERY == 0 {
+                        if self.tells || holdings.recorded.is_multiple_of(EVERY) {
                             say("recorded", &holdings.recorded.to_string(), now());
                         }
                     }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::figures::{Row, median, p50_p99};
-use crate::helper::now;
+use crate::helper::{HEARD, now};
 use crate::world::repository::pipeline;
 use crate::world::{Carrier, Repository, World};
 
@@ -168,7 +168,7 @@ fn install_hook(repository: &Repository, folder: &TempDir, pipe: &NamedPipe) {
 /// Where jobs say that they run. Writing into it costs a shell no process.
 struct NamedPipe {
     path: PathBuf,
-    lines: mpsc::UnboundedReceiver<u64>,
+    lines: mpsc::Receiver<u64>,
 }
 
 impl NamedPipe {
@@ -176,10 +176,10 @@ impl NamedPipe {
         mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).expect("a named pipe");
         // For writing too: so it never ends, and no job waits for a reader.
         let file = File::options().read(true).write(true).open(path).expect("the pipe");
-        let (said, lines) = mpsc::unbounded_channel();
+        let (said, lines) = mpsc::channel(HEARD);
         std::thread::spawn(move || {
             for _line in BufReader::new(file).lines().map_while(Result::ok) {
-                if said.send(now()).is_err() {
+                if said.blocking_send(now()).is_err() {
                     return;
                 }
             }
@@ -209,19 +209,19 @@ impl Drop for NamedPipe {
 
 /// The change feed over one long connection, as a page reads it.
 struct Feed {
-    events: mpsc::UnboundedReceiver<u64>,
+    events: mpsc::Receiver<u64>,
 }
 
 impl Feed {
     async fn open(world: &World) -> Self {
         let client = reqwest::Client::new();
         let mut answer = client.get(format!("{}/api/v1/events", world.server())).send().await.expect("the feed");
-        let (arrived, events) = mpsc::unbounded_channel();
+        let (arrived, events) = mpsc::channel(HEARD);
         tokio::spawn(async move {
             // What changed is asked for afterwards; here only the moment counts.
             while let Ok(Some(chunk)) = answer.chunk().await {
                 let moment = now();
-                if chunk.windows(5).any(|bytes| bytes == b"data:") && arrived.send(moment).is_err() {
+                if chunk.windows(5).any(|bytes| bytes == b"data:") && arrived.send(moment).await.is_err() {
                     return;
                 }
             }

@@ -113,7 +113,7 @@ mod tests {
         let host = ("host", "127.0.0.1:7411");
         assert!(asked(&Method::POST, &[host, json]));
         assert!(asked(
-            Method::POST,
+            &Method::POST,
             &[host, json, ("origin", "http://127.0.0.1:7411"), ("sec-fetch-site", "same-origin")]
         ));
         assert!(!asked(&Method::POST, &[host, json, ("origin", "http://evil.example")]));
