@@ -37,8 +37,6 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Up to this size every page is checked at the start. A check reads the whole file; beyond this it
 /// would delay every start by seconds, and what it could find is found when the page is read.
 const QUICK_CHECK_BYTES: u64 = 16 * 1024 * 1024;
-/// Two processes that create the same ledger at once: the second finds it made after a moment.
-const MIGRATION_TRIES: u32 = 5;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -72,6 +70,7 @@ pub(crate) async fn open(path: &Path) -> Result<(Connection, Pool), OpenError> {
     if let Some(folder) = folder {
         std::fs::create_dir_all(folder).map_err(|cause| unusable(path, &cause))?;
     }
+    let _turn = take_turn(path).await?;
     let exists = look(path)?;
     if exists {
         check(path).await?;
@@ -83,6 +82,18 @@ pub(crate) async fn open(path: &Path) -> Result<(Connection, Pool), OpenError> {
         .acquire_timeout(BUSY_TIMEOUT)
         .connect_lazy_with(plain_options(path).read_only(true));
     Ok((writer, readers))
+}
+
+/// Processes that start at once open the ledger one after the other: SQLite does not wait for a lock while
+/// it changes the journal mode, and two migrations at once meet half-made tables. Ends with its drop.
+async fn take_turn(path: &Path) -> Result<File, OpenError> {
+    let beside = beside(path, ".opening");
+    let taken = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(true).truncate(false).write(true).open(beside)?;
+        file.lock()?;
+        Ok(file)
+    });
+    taken.await.unwrap_or_else(|cause| Err(io::Error::other(cause))).map_err(|cause| unusable(path, &cause))
 }
 
 /// Whether there is a file with something in it, which then begins as every SQLite file does.
@@ -139,22 +150,11 @@ async fn check_over(path: &Path, connection: &mut Connection) -> Result<(), Open
 }
 
 async fn migrate(path: &Path, writer: &mut Connection) -> Result<(), OpenError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let outcome = migrate_once(path, writer).await;
-        match outcome {
-            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) if tries < MIGRATION_TRIES => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Ok(()) => return Ok(()),
-            Err(MigrateError::VersionMissing(_)) => return Err(OpenError::Newer { path: path.to_owned() }),
-            Err(MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)) => {
-                return Err(refused(path, &cause));
-            }
-            Err(cause) => return Err(corrupt(path, &cause.to_string())),
-        }
-    }
+    migrate_once(path, writer).await.map_err(|cause| match cause {
+        MigrateError::VersionMissing(_) => OpenError::Newer { path: path.to_owned() },
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => refused(path, &cause),
+        cause => corrupt(path, &cause.to_string()),
+    })
 }
 
 async fn migrate_once(path: &Path, writer: &mut Connection) -> Result<(), MigrateError> {
@@ -244,8 +244,13 @@ impl SameFile {
 
 /// The file whose lock is the leadership.
 pub(crate) fn leader_file(path: &Path) -> PathBuf {
+    beside(path, ".leader")
+}
+
+/// The file's name with something behind it.
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".leader");
+    name.push(ending);
     PathBuf::from(name)
 }
 
