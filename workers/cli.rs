@@ -115,6 +115,9 @@ pub(crate) struct ServeOptions {
     /// Where page and API are served [default: 127.0.0.1:7411]
     #[arg(long, env = "THUMP_LISTEN", value_name = "ADDR")]
     pub(crate) listen: Option<String>,
+    /// A name by which people reach page and API, besides addresses and localhost; may be repeated
+    #[arg(long = "host", env = "THUMP_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) hosts: Vec<String>,
     /// The ledger [default: sqlite:<data>/dispatcher/ledger.db]
     #[arg(long, env = "THUMP_STORE", value_name = "URL")]
     pub(crate) store: Option<String>,

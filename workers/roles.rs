@@ -51,7 +51,13 @@ pub(crate) async fn dispatch(options: DispatchOptions) -> Result<Exit, Exit> {
     // The page is up before the broker is: it is where people look when the broker is away.
     let stop_serving = tokio_util::sync::CancellationToken::new();
     let broker = Broker::rabbit(url, role("dispatcher", true)).map_err(|cause| Exit::usage(cause.to_string()))?;
-    let page = tokio::spawn(dashboard::serve(listener, ledger.clone(), broker.clone(), stop_serving.clone()));
+    let page = tokio::spawn(dashboard::serve(
+        listener,
+        settings.hosts.value.clone(),
+        ledger.clone(),
+        broker.clone(),
+        stop_serving.clone(),
+    ));
     until_up(&broker, &shutdown).await?;
     let outcome = dispatcher::run(dispatching(), broker.clone(), ledger, shutdown.drain.clone()).await;
     stop_serving.cancel();

@@ -66,6 +66,7 @@ pub(crate) struct Settings {
     pub(crate) broker: Setting<BrokerChoice>,
     pub(crate) store: Setting<String>,
     pub(crate) listen: Setting<SocketAddr>,
+    pub(crate) hosts: Setting<Vec<String>>,
     pub(crate) slots: Setting<u16>,
     pub(crate) pool: Setting<PoolName>,
     pub(crate) drain: Setting<Duration>,
@@ -96,6 +97,7 @@ struct File {
     broker: Option<String>,
     store: Option<String>,
     listen: Option<String>,
+    hosts: Option<Vec<String>>,
     slots: Option<u16>,
     pool: Option<String>,
     drain_seconds: Option<u64>,
@@ -138,6 +140,7 @@ impl Settings {
                 |text| text.parse::<SocketAddr>().ok(),
                 "an address and a port such as 127.0.0.1:7411",
             )?,
+            hosts: layers.pick("host", list(typed.serve.map(|o| &o.hosts)), file.hosts, Vec::new()),
             slots: layers.pick("slots", typed.runner.and_then(|o| o.slots), file.slots, processors()),
             pool: checked("pool", pool, |text| text.parse().ok(), "1 to 63 of a-z, 0-9 and '-'")?,
             drain: seconds(layers.pick(
@@ -232,6 +235,7 @@ impl Settings {
             ("broker", format!("{:?}", self.broker.value), &self.broker.origin),
             ("store", self.store.value.clone(), &self.store.origin),
             ("listen", self.listen.value.to_string(), &self.listen.origin),
+            ("hosts", self.hosts.value.join(", "), &self.hosts.origin),
             ("slots", self.slots.value.to_string(), &self.slots.origin),
             ("pool", self.pool.value.to_string(), &self.pool.origin),
             ("drain_seconds", seconds(self.drain.value), &self.drain.origin),
@@ -290,6 +294,7 @@ fn typed_origin(name: &'static str) -> Origin {
     let variable = match name {
         "branch" => "THUMP_BRANCHES".to_owned(),
         "tag" => "THUMP_TAGS".to_owned(),
+        "host" => "THUMP_HOSTS".to_owned(),
         _ => format!("THUMP_{}", name.replace('-', "_").to_uppercase()),
     };
     if !typed && std::env::var_os(&variable).is_some() { Origin::Environment(variable) } else { Origin::Flag(name) }
@@ -387,7 +392,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         std::fs::write(folder.path().join("thump.toml"), "slots = 3\nlisten = \"127.0.0.1:1\"\n").expect("write");
         let data = DataOption { data: Some(folder.path().into()), config: None };
-        let serve = ServeOptions { listen: Some("127.0.0.1:2".into()), store: None };
+        let serve = ServeOptions { listen: Some("127.0.0.1:2".into()), hosts: Vec::new(), store: None };
         let typed = Typed { data: Some(&data), serve: Some(&serve), ..Typed::default() };
         let settings = Settings::resolve(&typed).expect("fine");
         assert_eq!(settings.slots.value, 3);

@@ -46,7 +46,13 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
             let address = listener.local_addr().map_err(|cause| Exit::failed(format!("listen: {cause}")))?;
             say(&format!("page      http://{address}"));
             let monitor = wire.connect("dashboard", false)?;
-            Some(tokio::spawn(dashboard::serve(listener, ledger.clone(), monitor, end.clone())))
+            Some(tokio::spawn(dashboard::serve(
+                listener,
+                settings.hosts.value.clone(),
+                ledger.clone(),
+                monitor,
+                end.clone(),
+            )))
         }
         None => None,
     };

@@ -3,7 +3,7 @@
 //! Against DNS rebinding (a foreign name that points at loopback) and against forged requests from
 //! another site's page. Apart, because every route must pass here, pages and API alike.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -19,24 +19,28 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 #[derive(Clone)]
 pub(crate) struct Guard {
-    address: Arc<SocketAddr>,
+    on_loopback: bool,
+    /// Names by which people reach it, besides its addresses.
+    names: Arc<[String]>,
 }
 
 impl Guard {
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address: Arc::new(address) }
+    pub(crate) fn new(address: SocketAddr, names: Vec<String>) -> Self {
+        Self { on_loopback: address.ip().is_loopback(), names: names.into() }
     }
 
-    /// On loopback only loopback's names are meant; elsewhere the operator chose to be seen by any name.
+    /// An address cannot be rebound, a name can: of names only localhost and those that the operator gave
+    /// are known. On loopback only loopback's addresses are meant.
     fn knows_host(&self, host: &str) -> bool {
-        if !self.address.ip().is_loopback() {
-            return true;
-        }
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
             _ => host,
         };
-        matches!(name, "127.0.0.1" | "localhost" | "[::1]") || name.parse() == Ok(self.address.ip())
+        if name.eq_ignore_ascii_case("localhost") || self.names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return true;
+        }
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        address.is_ok_and(|address| address.is_loopback() || !self.on_loopback)
     }
 }
 
@@ -90,7 +94,7 @@ mod tests {
     use super::*;
 
     fn asked(method: &Method, headers: &[(&'static str, &'static str)]) -> bool {
-        let guard = Guard::new("127.0.0.1:7411".parse().expect("an address"));
+        let guard = Guard::new("127.0.0.1:7411".parse().expect("an address"), vec!["ci.example".into()]);
         let headers = headers
             .iter()
             .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -105,6 +109,19 @@ mod tests {
         assert!(!asked(&Method::GET, &[("host", "evil.example:7411")]));
         assert!(!asked(&Method::GET, &[("host", "127.0.0.1.evil.example")]));
         assert!(!asked(&Method::GET, &[]));
+    }
+
+    #[test]
+    fn elsewhere_addresses_are_known_and_names_only_if_they_were_given() {
+        let guard = Guard::new("0.0.0.0:7411".parse().expect("an address"), vec!["ci.example".into()]);
+        for known in ["192.0.2.7:7411", "[2001:db8::1]:7411", "localhost", "CI.example:7411", "127.0.0.1"] {
+            assert!(guard.knows_host(known), "{known}");
+        }
+        for foreign in ["evil.example:7411", "ci.example.evil.example", "", "192.0.2.7.evil.example"] {
+            assert!(!guard.knows_host(foreign), "{foreign}");
+        }
+        let on_loopback = Guard::new("127.0.0.1:7411".parse().expect("an address"), Vec::new());
+        assert!(!on_loopback.knows_host("192.0.2.7:7411"));
     }
 
     #[test]

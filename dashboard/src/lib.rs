@@ -46,12 +46,14 @@ pub(crate) struct Desk {
 #[error("serve page and API: {0}")]
 pub struct DashboardError(#[from] std::io::Error);
 
-/// Serves pages and API on `listener` until `stop`.
+/// Serves pages and API on `listener` until `stop`. Requests must name an address, localhost or one of `names`
+/// as their host.
 ///
 /// # Errors
 /// The system takes the listener away.
 pub async fn serve(
     listener: TcpListener,
+    names: Vec<String>,
     ledger: Ledger,
     broker: Broker,
     stop: CancellationToken,
@@ -63,7 +65,8 @@ pub async fn serve(
         stop: stop.clone(),
         streams: Arc::new(tokio::sync::Semaphore::new(events::MOST_STREAMS)),
     };
-    let router = router(desk).layer(axum::middleware::from_fn_with_state(guard::Guard::new(address), guard::check));
+    let router =
+        router(desk).layer(axum::middleware::from_fn_with_state(guard::Guard::new(address, names), guard::check));
     let asked_to_stop = stop.clone();
     let serving = axum::serve(listener, router).with_graceful_shutdown(async move { asked_to_stop.cancelled().await });
     tokio::select! {
