@@ -227,9 +227,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Hello),
         1 => Just(Step::Break),
         1 => Just(Step::Seen),
-        1 => (0..3000_u64).prop_map(Step::Wait),
+        1 => (0..1500_u64).prop_map(Step::Wait),
     ];
-    prop::collection::vec(step, 0..60)
+    prop::collection::vec(step, 0..40)
 }
 
 proptest! {
@@ -238,18 +238,20 @@ proptest! {
     #[test]
     fn nobody_is_gone_without_two_probes_and_a_grace_of_silence(steps in steps()) {
         let mut world = World::new();
-        let mut silent_since = None;
+        // Since its last proof of life, and since the last takeover as well.
+        let (mut missing_since, mut silent_since) = (None, None);
         let mut other_missing: Option<Instant> = None;
         for step in steps {
             match step {
                 Step::Claim => drop(world.claim("north")),
                 Step::Hello => {
                     world.takeover.heard(&runner("north"), life("north"), world.now);
-                    silent_since = None;
+                    (missing_since, silent_since) = (None, None);
                 }
                 Step::Break => {
                     world.takeover.broken();
-                    (world.seen, silent_since) = (false, None);
+                    world.seen = false;
+                    (missing_since, silent_since, other_missing) = (None, None, None);
                 }
                 Step::Seen => world.seen = true,
                 Step::Wait(milliseconds) => world.now += Duration::from_millis(milliseconds),
@@ -258,8 +260,10 @@ proptest! {
                         continue;
                     }
                     let findings = world.probe(&[("north", holder), ("other", other)]);
-                    if holder != Found::Missing {
-                        silent_since = None;
+                    match holder {
+                        Found::Missing => drop(missing_since.get_or_insert(findings.heard)),
+                        Found::There => (missing_since, silent_since) = (None, None),
+                        Found::Unclear => silent_since = None,
                     }
                     match other {
                         Found::Missing => drop(other_missing.get_or_insert(findings.heard)),
@@ -277,7 +281,7 @@ proptest! {
                     prop_assert_eq!(holder, Found::Missing);
                     let since: Instant = silent_since.take().expect("it was missing before");
                     prop_assert!(findings.sent.duration_since(since) >= GRACE);
-                    if let Some(when) = other_missing {
+                    if let (Some(when), Some(since)) = (other_missing, missing_since) {
                         prop_assert!(when.max(since).duration_since(when.min(since)) >= SAME_MOMENT);
                     }
                 }
