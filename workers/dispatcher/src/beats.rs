@@ -10,6 +10,7 @@ use std::sync::Arc;
 use broker::{Delivery, Topic};
 use messages::{AttemptOrder, Beat, BeatAnswer, Order};
 use store::{LedgerError, LossCause, RunnerSeen};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::board::Board;
@@ -34,7 +35,7 @@ pub(crate) struct Judgement {
 }
 
 /// Decides what follows from a beat, and notes it on the board.
-pub(crate) fn judge(board: &mut Board, beat: &Beat) -> Judgement {
+pub(crate) fn judge(board: &mut Board, beat: &Beat, now: Instant) -> Judgement {
     let heard = board.roster.hear(beat);
     let answer =
         BeatAnswer { incarnation: beat.incarnation, sequence: beat.sequence, orders: Vec::new(), drain: false };
@@ -51,6 +52,7 @@ pub(crate) fn judge(board: &mut Board, beat: &Beat) -> Judgement {
             judgement.answer.orders = beat.running.iter().map(void).collect();
         }
         Heard::Now | Heard::NewLife => {
+            board.takeover.heard(&beat.runner, beat.incarnation, now);
             board.add_pool(&beat.pool);
             go_through(board, beat, &mut judgement);
             if heard == Heard::NewLife {
@@ -120,7 +122,7 @@ pub(crate) async fn answer(desk: &Arc<Desk>, beats: Vec<(Delivery, Beat)>) -> Re
         deliveries.push(delivery);
         let judgement = {
             let mut board = desk.board();
-            judge(&mut board, &beat)
+            judge(&mut board, &beat, Instant::now())
         };
         match judgement.heard {
             Heard::Late => continue,
@@ -139,6 +141,7 @@ pub(crate) async fn answer(desk: &Arc<Desk>, beats: Vec<(Delivery, Beat)>) -> Re
         }
     }
     desk.wake_publisher();
+    desk.wake_prober();
     // One commit for all that came together, for example after a restart of the broker.
     let noted = seen.into_iter().map(|runner| desk.ledger.runner_seen(desk.epoch, runner));
     for result in futures::future::join_all(noted).await {

@@ -4,16 +4,20 @@
 //! precious; the ledger and one round of beats bring it back.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use messages::{JobId, PoolName, RunnerName};
+use messages::{Claim, Envelope, Incarnation, JobId, PoolName, RunnerName};
+use tokio::time::Instant;
 
 use crate::Settings;
 use crate::afloat::Afloat;
 use crate::leases::{Lease, Leases};
 use crate::logbook::{End, Logbook};
+use crate::probes::{Parked, Report};
 use crate::roster::Roster;
 use crate::scheduler::{self, Capacity};
 use crate::settled::{AttemptKey, Settled};
+use crate::takeover::{Findings, Round, Takeover};
 
 pub(crate) struct Board {
     /// Which runners live, by their beats.
@@ -26,6 +30,14 @@ pub(crate) struct Board {
     pub(crate) settled: Settled,
     /// Jobs that lie in their pool's queue, or are on the way there, and are not claimed yet.
     pub(crate) afloat: Afloat,
+    /// Which holders may be gone.
+    pub(crate) takeover: Takeover,
+    /// What the last probes have shown, until everything before has been read.
+    pub(crate) report: Option<Report>,
+    /// Claims that wait for the outcome.
+    parked: Vec<Parked>,
+    /// Counts the calls of [`Board::refresh`].
+    breaks: u64,
     /// Every pool that was named by a setting, a job or a beat.
     pools: BTreeSet<PoolName>,
     /// There may be queued jobs that the publisher has not read.
@@ -41,6 +53,10 @@ pub(crate) struct Board {
 
 /// Pipelines and runners name pools, and each pool costs the broker a queue: so many, and no more.
 const MOST_POOLS: usize = 500;
+/// So many claims may wait; one for each free slot is what honest runners ask.
+const MOST_PARKED: usize = 4096;
+/// Who was heard within this time, a beat and a bit, should be there when everybody is probed.
+const HEARD_LATELY: Duration = Duration::from_secs(6);
 
 /// What one tick of the own clock brought about.
 #[derive(Debug)]
@@ -57,11 +73,15 @@ impl Board {
     pub(crate) fn new(settings: &Settings) -> Self {
         let lease = settings.ticks(settings.lease);
         Self {
-            roster: Roster::new(lease),
+            roster: Roster::new(lease, settings.ticks(HEARD_LATELY)),
             leases: Leases::new(lease),
             logbook: Logbook::new(settings.ticks(crate::logbook::PATIENCE)),
             settled: Settled::default(),
             afloat: Afloat::default(),
+            takeover: Takeover::default(),
+            report: None,
+            parked: Vec::new(),
+            breaks: 0,
             pools: settings.pools.iter().cloned().collect(),
             backlog_changed: true,
             broker_is_back: false,
@@ -124,5 +144,74 @@ impl Board {
     pub(crate) fn refresh(&mut self) {
         self.roster.refresh();
         self.leases.refresh();
+        self.takeover.broken();
+        self.report = None;
+        self.breaks += 1;
+    }
+
+    /// By this number a break is noticed that happened meanwhile.
+    pub(crate) fn breaks(&self) -> u64 {
+        self.breaks
+    }
+
+    /// Control messages could be routed to these runners when there had been so many `breaks`.
+    pub(crate) fn see<'a>(&mut self, runners: impl IntoIterator<Item = &'a RunnerName>, breaks: u64) {
+        if self.breaks == breaks {
+            runners.into_iter().for_each(|runner| self.roster.see(runner));
+        }
+    }
+
+    /// The ledger refused a claim because another runner has the job. True: it waits, because the copy came
+    /// back and the holder may be dead. The holder's own new life need not: its beat voids the old one.
+    pub(crate) fn park(&mut self, claim: &Claim, question: &Envelope, now: Instant) -> bool {
+        let Some((attempt, holder, life)) = self.leases.holder_of(claim.job) else { return false };
+        if !claim.redelivered || *holder == claim.runner {
+            return false;
+        }
+        let (attempt, holder) = ((claim.job, attempt), holder.clone());
+        let is_seen = self.roster.is_seen(&holder, life);
+        if !self.takeover.ask((&holder, life), attempt, is_seen, now) {
+            return false;
+        }
+        let asked = |parked: &Parked| parked.claim.job == claim.job && parked.claim.runner == claim.runner;
+        // Asked again: nobody listens for the answer to the first question any more.
+        self.parked.retain(|parked| !asked(parked));
+        if self.parked.len() >= MOST_PARKED {
+            return false;
+        }
+        self.parked.push(Parked { claim: claim.clone(), question: question.clone(), holder, attempt });
+        true
+    }
+
+    /// Takes the claims that need not wait any longer.
+    pub(crate) fn unpark(&mut self) -> Vec<Parked> {
+        let waits = |parked: &Parked| {
+            let holds = self
+                .leases
+                .holder_of(parked.attempt.0)
+                .is_some_and(|(attempt, holder, _)| attempt == parked.attempt.1 && *holder == parked.holder);
+            holds && self.takeover.is_open(&parked.holder)
+        };
+        let (wait, ready) = std::mem::take(&mut self.parked).into_iter().partition(waits);
+        self.parked = wait;
+        ready
+    }
+
+    /// [`Takeover::begin`] for the attempts of this board.
+    pub(crate) fn begin_round(&mut self, now: Instant) -> Option<Round> {
+        let leases = &self.leases;
+        self.takeover.begin(now, |attempt| leases.is_current(attempt))
+    }
+
+    /// [`Takeover::conclude`] for the runners of this board.
+    pub(crate) fn conclude(&mut self, findings: &Findings) -> Vec<(RunnerName, Incarnation)> {
+        let roster = &self.roster;
+        self.takeover.conclude(findings, |runner, life| roster.is_seen(runner, life))
+    }
+
+    /// A runner is gone. Returns what it had.
+    pub(crate) fn let_go(&mut self, runner: &RunnerName, life: Incarnation) -> Vec<AttemptKey> {
+        self.roster.leave(runner);
+        self.leases.of(runner, life)
     }
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use broker::Delivery;
 use messages::{AttemptToken, Claim, ClaimAnswer, DropReason, Envelope, MessageId};
 use store::{ClaimDecision, ClaimRequest, LedgerError};
+use tokio::time::Instant;
 use tracing::{debug, error, info};
 use uuid::Uuid;
 
 use crate::desk::Desk;
 use crate::leases::Proof;
 use crate::mailbox::put_aside;
+use crate::probes::Parked;
 use crate::term::Halt;
 
 pub(crate) async fn answer(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>) -> Result<(), Halt> {
@@ -26,7 +28,10 @@ pub(crate) async fn answer(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>) -> 
         claims.into_iter().partition(|(_, claim)| board.roster.is_former(&claim.runner, claim.incarnation))
     };
     for (delivery, _) in former {
-        reply(desk, delivery, ClaimAnswer::Drop { reason: DropReason::HeldElsewhere }).await;
+        if let Ok(question) = &delivery.envelope {
+            reply(desk, question, ClaimAnswer::Drop { reason: DropReason::HeldElsewhere }).await;
+        }
+        delivery.ack().await;
     }
     match desk.ledger.claim(desk.epoch, claims.iter().map(|(_, claim)| request(claim)).collect()).await {
         Ok(decisions) => hand_out(desk, claims, decisions).await,
@@ -60,9 +65,50 @@ async fn hand_out(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>, decisions: V
     let replies: Vec<_> = claims
         .into_iter()
         .zip(decisions)
-        .map(|((delivery, claim), decision)| reply(desk, delivery, note(desk, &claim, decision)))
+        .map(async |((delivery, claim), decision)| {
+            if let Ok(question) = &delivery.envelope
+                && !is_parked(desk, &claim, question, &decision)
+            {
+                reply(desk, question, note(desk, &claim, decision)).await;
+            }
+            // Also if its answer has to wait: a question without an answer is asked again.
+            delivery.ack().await;
+        })
         .collect();
     futures::future::join_all(replies).await;
+}
+
+/// Whether the answer waits until it is clear what has become of the job's holder.
+fn is_parked(desk: &Desk, claim: &Claim, question: &Envelope, decision: &ClaimDecision) -> bool {
+    if !matches!(decision, ClaimDecision::Drop(DropReason::HeldElsewhere)) {
+        return false;
+    }
+    let parked = desk.board().park(claim, question, Instant::now());
+    if claim.redelivered {
+        desk.wake_prober();
+    }
+    parked
+}
+
+/// Answers claims that have waited. None of them waits again.
+pub(crate) async fn answer_again(desk: &Arc<Desk>, parked: Vec<Parked>) -> Result<(), Halt> {
+    let decisions =
+        match desk.ledger.claim(desk.epoch, parked.iter().map(|parked| request(&parked.claim)).collect()).await {
+            Ok(decisions) => decisions,
+            Err(cause @ LedgerError::Inconsistent { .. }) => {
+                // They are asked again, one by one or with others.
+                error!(%cause, "claims that waited are not answered");
+                return Ok(());
+            }
+            Err(cause) => return Err(cause.into()),
+        };
+    let replies: Vec<_> = parked
+        .into_iter()
+        .zip(decisions)
+        .map(async |(parked, decision)| reply(desk, &parked.question, note(desk, &parked.claim, decision)).await)
+        .collect();
+    futures::future::join_all(replies).await;
+    Ok(())
 }
 
 /// Brings the board in line with what the ledger decided.
@@ -83,17 +129,14 @@ fn note(desk: &Desk, claim: &Claim, decision: ClaimDecision) -> ClaimAnswer {
     }
 }
 
-async fn reply(desk: &Desk, delivery: Delivery, answer: ClaimAnswer) {
-    if let Ok(question) = &delivery.envelope {
-        match Envelope::of(&answer, MessageId(Uuid::new_v4())) {
-            Ok(mut envelope) => {
-                envelope.correlation_id.clone_from(&question.correlation_id);
-                if let Err(cause) = desk.broker.reply(question, envelope).await {
-                    debug!(%cause, "claim not answered; it will come again");
-                }
+async fn reply(desk: &Desk, question: &Envelope, answer: ClaimAnswer) {
+    match Envelope::of(&answer, MessageId(Uuid::new_v4())) {
+        Ok(mut envelope) => {
+            envelope.correlation_id.clone_from(&question.correlation_id);
+            if let Err(cause) = desk.broker.reply(question, envelope).await {
+                debug!(%cause, "claim not answered; it will come again");
             }
-            Err(cause) => error!(%cause, "an answer could not be packed"),
         }
+        Err(cause) => error!(%cause, "an answer could not be packed"),
     }
-    delivery.ack().await;
 }

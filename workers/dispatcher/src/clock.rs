@@ -13,7 +13,7 @@ use tracing::{debug, error, warn};
 
 use crate::desk::Desk;
 use crate::term::Halt;
-use crate::{collect, topology};
+use crate::{collect, probes, topology};
 
 pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
     let mut pace = interval(desk.settings.tick_every);
@@ -53,6 +53,9 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
 
 /// An own tick came back: everything that was sent before it has been read.
 pub(crate) async fn came_back(desk: &Arc<Desk>, tick: &Tick) -> Result<(), Halt> {
+    if tick.incarnation == desk.probes {
+        return probes::came_back(desk, tick.number).await;
+    }
     if tick.incarnation != desk.life {
         return Ok(());
     }

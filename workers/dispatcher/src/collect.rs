@@ -123,6 +123,19 @@ pub(crate) async fn lose(
     cause: LossCause,
     detail: &str,
 ) -> Result<(), Halt> {
+    record_loss(desk, job, attempt, cause, detail).await?;
+    desk.wake_publisher_for_new_jobs();
+    Ok(())
+}
+
+/// [`lose`] without waking the publisher: somebody waits for the job already.
+pub(crate) async fn record_loss(
+    desk: &Desk,
+    job: JobId,
+    attempt: AttemptNumber,
+    cause: LossCause,
+    detail: &str,
+) -> Result<(), Halt> {
     {
         let mut board = desk.board();
         board.leases.end(job, attempt);
@@ -133,6 +146,5 @@ pub(crate) async fn lose(
         Err(fault @ LedgerError::Inconsistent { .. }) => error!(%job, %attempt, %fault, "a loss was not recorded"),
         Err(fault) => return Err(fault.into()),
     }
-    desk.wake_publisher_for_new_jobs();
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Outgoing, PublishError};
+use messages::RunnerName;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::debug;
@@ -47,6 +48,7 @@ pub(crate) async fn run(desk: Arc<Desk>, mut letters: mpsc::Receiver<Outgoing>) 
             return Ok(());
         }
         let keys: Vec<_> = batch.iter().map(|letter| letter.key.clone()).collect();
+        let breaks = desk.board().breaks();
         let stopping = async {
             desk.stop.cancelled().await;
             sleep(LAST_CHANCE).await;
@@ -55,12 +57,19 @@ pub(crate) async fn run(desk: Arc<Desk>, mut letters: mpsc::Receiver<Outgoing>) 
             results = desk.broker.publish_all(std::mem::take(&mut batch)) => results,
             () = stopping => return Ok(()),
         };
+        let mut there = Vec::new();
         for (key, result) in keys.into_iter().zip(results) {
             match result {
-                Ok(()) => {}
+                Ok(()) => there.extend(runner_of(&key)),
                 Err(PublishError::Unroutable { .. }) => debug!(key, "nobody listens there"),
                 Err(cause) => debug!(key, %cause, "a control message was not sent"),
             }
         }
+        desk.board().see(&there, breaks);
     }
+}
+
+/// Whom a control message has reached, if it was for one runner.
+fn runner_of(key: &str) -> Option<RunnerName> {
+    key.strip_prefix("runner.")?.parse().ok()
 }

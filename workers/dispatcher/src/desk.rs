@@ -25,10 +25,13 @@ pub(crate) struct Desk {
     pub(crate) epoch: Epoch,
     /// Tells this term's ticks from all others.
     pub(crate) life: Incarnation,
+    /// Tells the ticks behind which its probes' findings come from the clock's.
+    pub(crate) probes: Incarnation,
     pub(crate) stop: CancellationToken,
     board: Mutex<Board>,
     publisher: Notify,
     reconcile: Notify,
+    prober: Notify,
     courier: Courier,
     confirmed: mpsc::Sender<Vec<JobId>>,
     log_checks: mpsc::Sender<AttemptKey>,
@@ -66,10 +69,12 @@ impl Desk {
             ledger,
             epoch,
             life: Incarnation(Uuid::new_v4()),
+            probes: Incarnation(Uuid::new_v4()),
             stop,
             board: Mutex::new(board),
             publisher: Notify::new(),
             reconcile: Notify::new(),
+            prober: Notify::new(),
             courier: Courier::new(letters_in),
             confirmed: confirmed_in,
             log_checks: log_checks_in,
@@ -110,6 +115,15 @@ impl Desk {
 
     pub(crate) async fn reconcile_bell(&self) {
         self.reconcile.notified().await;
+    }
+
+    /// There is a runner to be probed.
+    pub(crate) fn wake_prober(&self) {
+        self.prober.notify_one();
+    }
+
+    pub(crate) async fn prober_bell(&self) {
+        self.prober.notified().await;
     }
 
     /// Publications that the broker confirmed, to be marked.

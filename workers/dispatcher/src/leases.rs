@@ -109,6 +109,17 @@ impl Leases {
         self.held.get(&job).filter(fits).map(|lease| &lease.runner)
     }
 
+    /// Which attempt of the job is current, and who has it in which life.
+    pub(crate) fn holder_of(&self, job: JobId) -> Option<(AttemptNumber, &RunnerName, Incarnation)> {
+        self.held.get(&job).map(|lease| (lease.attempt, &lease.runner, lease.life))
+    }
+
+    /// What one life of a runner has.
+    pub(crate) fn of(&self, runner: &RunnerName, life: Incarnation) -> Vec<AttemptKey> {
+        let its = |lease: &Lease| lease.runner == *runner && lease.life == life;
+        self.held.iter().filter(|(_, lease)| its(lease)).map(|(job, lease)| (*job, lease.attempt)).collect()
+    }
+
     /// Whether the job's current attempt has this number.
     pub(crate) fn is_current(&self, (job, attempt): AttemptKey) -> bool {
         self.held.get(&job).is_some_and(|lease| lease.attempt == attempt)

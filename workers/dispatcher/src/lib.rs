@@ -2,10 +2,10 @@
 //!
 //! One dispatcher leads ([`run`] waits for the lead); it takes in commits (`intake`), publishes what
 //! free slots can take (`scheduler`, `publish`), answers claims and beats (`claims`, `beats`), records
-//! results (`collect`) and mends what the broker forgot (`topology`, `reconcile`).
+//! results (`collect`), takes the jobs of dead runners away (`probes`) and mends what the broker forgot (`topology`, `reconcile`).
 //!
-//! Decisions are plain data structures without clock or I/O (`scheduler`, `roster`, `leases`, `logbook`,
-//! and the functions named `judge` or `decide`); the rest carries them out. Everything in memory can be
+//! Decisions are plain data structures without clock or I/O (`scheduler`, `roster`, `leases`, `takeover`,
+//! `logbook`, and the functions named `judge` or `decide`); the rest carries them out. Everything in memory can be
 //! rebuilt from the ledger and the next beats, so a fault anywhere ends the term, and a new one begins.
 //! Must not know: git, processes, HTTP, observer, runner, dashboard.
 
@@ -25,12 +25,14 @@ mod leases;
 mod logbook;
 mod logs;
 mod mailbox;
+mod probes;
 mod publish;
 mod reconcile;
 mod results;
 mod roster;
 mod scheduler;
 mod settled;
+mod takeover;
 mod term;
 mod topology;
 

@@ -13,7 +13,7 @@ use tracing::debug;
 use crate::desk::Desk;
 use crate::mailbox::{Mail, Mailbox, ack_all, put_aside};
 use crate::term::Halt;
-use crate::{beats, claims, clock, collect};
+use crate::{beats, claims, clock, collect, probes};
 
 /// What one transaction takes at most.
 const BATCH: u16 = 256;
@@ -57,7 +57,7 @@ async fn handle(desk: &Arc<Desk>, batch: Vec<Delivery>) -> Result<(), Halt> {
         clock::came_back(desk, &tick).await?;
         ack_all([delivery]).await;
     }
-    Ok(())
+    probes::settle(desk).await
 }
 
 impl Sorted {

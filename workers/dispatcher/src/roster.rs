@@ -19,6 +19,8 @@ pub(crate) struct Roster {
     runners: BTreeMap<RunnerName, Known>,
     /// Ticks of silence after which a runner counts as gone.
     patience: u32,
+    /// Ticks of silence up to which it was heard lately.
+    lately: u32,
 }
 
 struct Known {
@@ -30,6 +32,8 @@ struct Known {
     draining: bool,
     held: BTreeSet<JobId>,
     silent: u32,
+    /// Whether its control queue was there since the last break of the dispatcher's own connection.
+    seen: bool,
     /// Ticks since the last note in the ledger; `None`: never, or something has changed.
     noted: Option<u32>,
 }
@@ -48,8 +52,8 @@ pub(crate) enum Heard {
 }
 
 impl Roster {
-    pub(crate) fn new(patience: u32) -> Self {
-        Self { runners: BTreeMap::new(), patience }
+    pub(crate) fn new(patience: u32, lately: u32) -> Self {
+        Self { runners: BTreeMap::new(), patience, lately: lately.min(patience.saturating_sub(1)) }
     }
 
     /// Takes over what the ledger remembers, so that a restart of the dispatcher does not idle runners
@@ -66,6 +70,7 @@ impl Roster {
             draining: runner.state == RunnerState::Draining,
             held: BTreeSet::new(),
             silent: 0,
+            seen: false,
             noted: None,
         };
         self.runners.insert(runner.name.clone(), known);
@@ -81,6 +86,7 @@ impl Roster {
             draining: false,
             held: BTreeSet::new(),
             silent: 0,
+            seen: false,
             noted: None,
         });
         if known.former.contains(&beat.incarnation) {
@@ -99,6 +105,7 @@ impl Roster {
             // After a restart of the dispatcher each first beat may be that of a new life.
             None => Heard::NewLife,
         };
+        known.seen &= heard == Heard::Now;
         let as_before = known.pool == beat.pool && known.slots == beat.slots && known.draining == beat.draining;
         // A runner that was gone is shown as living again without delay.
         if heard == Heard::NewLife || !as_before || known.silent >= self.patience {
@@ -139,6 +146,35 @@ impl Roster {
         self.runners.get(runner).is_some_and(here)
     }
 
+    /// A control message was routed to the runner.
+    pub(crate) fn see(&mut self, runner: &RunnerName) {
+        if let Some(known) = self.runners.get_mut(runner) {
+            known.seen = true;
+        }
+    }
+
+    /// Whether the control queue of this life was there since the last break.
+    pub(crate) fn is_seen(&self, runner: &RunnerName, life: Incarnation) -> bool {
+        let here = |known: &Known| known.seen && known.life.is_some_and(|(now, _)| now == life);
+        self.runners.get(runner).is_some_and(here)
+    }
+
+    /// The runners whose control queues should be there: heard lately, seen since the last break, and not
+    /// about to leave.
+    pub(crate) fn witnesses(&self) -> Vec<RunnerName> {
+        let should_be = |known: &Known| known.seen && !known.draining && known.silent <= self.lately;
+        self.runners.iter().filter(|(_, known)| should_be(known)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The runner is gone, until it is heard again.
+    pub(crate) fn leave(&mut self, runner: &RunnerName) {
+        if let Some(known) = self.runners.get_mut(runner) {
+            known.silent = known.silent.max(self.patience);
+            known.held.clear();
+            known.seen = false;
+        }
+    }
+
     /// Names and slots of the runners of `pool` that are heard and take jobs.
     pub(crate) fn taking<'a>(&'a self, pool: &'a PoolName) -> impl Iterator<Item = (&'a RunnerName, u32)> {
         let takes = move |known: &Known| known.pool == *pool && !known.draining && known.silent < self.patience;
@@ -169,5 +205,6 @@ impl Roster {
     pub(crate) fn refresh(&mut self) {
         let patience = self.patience;
         self.runners.values_mut().filter(|known| known.silent < patience).for_each(|known| known.silent = 0);
+        self.runners.values_mut().for_each(|known| known.seen = false);
     }
 }

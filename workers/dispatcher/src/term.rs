@@ -15,7 +15,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::board::Board;
 use crate::desk::Desk;
-use crate::{Settings, cancel, clock, courier, dead, intake, logs, publish, reconcile, results, topology};
+use crate::{Settings, cancel, clock, courier, dead, intake, logs, probes, publish, reconcile, results, topology};
 
 /// What the batch in hand may take at the end.
 const FINISH_LIMIT: Duration = Duration::from_secs(3);
@@ -61,6 +61,7 @@ pub(crate) async fn run(
     parts.spawn(cancel::run(at(&desk)).instrument(info_span!("cancel")));
     parts.spawn(reconcile::run(at(&desk)).instrument(info_span!("reconcile")));
     parts.spawn(clock::run(at(&desk)).instrument(info_span!("clock")));
+    parts.spawn(probes::run(at(&desk)).instrument(info_span!("probes")));
     desk.wake_publisher();
 
     let first = tokio::select! {

@@ -187,7 +187,7 @@ impl World {
 
     pub(crate) async fn runner(&self, name: &str) -> Runner {
         let mut runner = Runner::start(&self.bus, name, 1);
-        runner.beat(&[], &[]).await;
+        runner.say_hello().await;
         runner
     }
 
@@ -255,9 +255,15 @@ pub(crate) struct Runner {
     pub(crate) name: RunnerName,
     pub(crate) life: Incarnation,
     slots: u32,
+    /// `None`: cut off, see [`Runner::cut_off`].
+    ears: Option<Ears>,
+    sequence: u64,
+}
+
+/// What a runner loses when its connection breaks, and gets back with the next one.
+struct Ears {
     jobs: Consumer,
     control: Consumer,
-    sequence: u64,
 }
 
 /// An attempt in the runner's hands.
@@ -273,11 +279,32 @@ impl Runner {
         let broker = bus.connect(role(name));
         let life = Incarnation(Uuid::new_v4());
         let name: RunnerName = name.parse().expect("a name");
+        let mut runner = Self { broker, name, life, slots, ears: None, sequence: 0 };
+        runner.reconnect();
+        runner
+    }
+
+    /// Nothing reaches it any more and its deliveries are void; what it says still arrives.
+    pub(crate) fn cut_off(&mut self) {
+        self.ears = None;
+    }
+
+    pub(crate) fn reconnect(&mut self) {
         let pool = PoolName::default();
-        let control = broker.listen(Listener::Runner { name: name.clone(), incarnation: life, pool: pool.clone() });
-        let prefetch = u16::try_from(slots).expect("few");
-        let jobs = broker.consume(Queue::Jobs(pool), prefetch);
-        Self { broker, name, life, slots, jobs, control, sequence: 0 }
+        let listener = Listener::Runner { name: self.name.clone(), incarnation: self.life, pool: pool.clone() };
+        let control = self.broker.listen(listener);
+        let jobs = self.broker.consume(Queue::Jobs(pool), u16::try_from(self.slots).expect("few"));
+        self.ears = Some(Ears { jobs, control });
+    }
+
+    fn ears(&mut self) -> &mut Ears {
+        self.ears.as_mut().expect("connected")
+    }
+
+    /// Beats, and waits until it is answered: from then on it is known and was seen.
+    pub(crate) async fn say_hello(&mut self) {
+        let sequence = self.beat(&[], &[]).await;
+        while next_of::<BeatAnswer>(&mut self.ears().control, "an answer").await.sequence < sequence {}
     }
 
     async fn say<M: Message>(&self, topic: &Topic, message: &M, id: MessageId) {
@@ -306,7 +333,7 @@ impl Runner {
     /// The first order for this attempt in any answer to come.
     pub(crate) async fn order(&mut self, held: &Held) -> AttemptOrder {
         loop {
-            let answer: BeatAnswer = next_of(&mut self.control, "an order").await;
+            let answer: BeatAnswer = next_of(&mut self.ears().control, "an order").await;
             assert_eq!(answer.incarnation, self.life);
             let mine = |order: &AttemptOrder| order.job == held.job && order.attempt == held.attempt;
             if let Some(order) = answer.orders.into_iter().find(mine) {
@@ -316,14 +343,14 @@ impl Runner {
     }
 
     pub(crate) async fn cancelled(&mut self) -> messages::CancelAttempt {
-        next_of(&mut self.control, "a cancel").await
+        next_of(&mut self.ears().control, "a cancel").await
     }
 
     /// The next delivery from the pool's queue.
     pub(crate) async fn take(&mut self) -> (Delivery, Job) {
         patiently("a job", async {
             loop {
-                let Event::Delivery(delivery) = self.jobs.next().await.expect("open") else { continue };
+                let Event::Delivery(delivery) = self.ears().jobs.next().await.expect("open") else { continue };
                 let job = delivery.envelope.as_ref().expect("well-formed").open::<Job>().expect("a job");
                 return (delivery, job);
             }
@@ -332,13 +359,17 @@ impl Runner {
     }
 
     pub(crate) async fn claim(&self, job: JobId) -> ClaimAnswer {
-        let claim = Claim {
-            runner: self.name.clone(),
-            incarnation: self.life,
-            pool: PoolName::default(),
-            job,
-            redelivered: false,
-        };
+        self.ask(job, false).await
+    }
+
+    /// Claims a copy that was delivered before.
+    pub(crate) async fn claim_copy(&self, job: JobId) -> ClaimAnswer {
+        self.ask(job, true).await
+    }
+
+    async fn ask(&self, job: JobId, redelivered: bool) -> ClaimAnswer {
+        let claim =
+            Claim { runner: self.name.clone(), incarnation: self.life, pool: PoolName::default(), job, redelivered };
         let envelope = Envelope::of(&claim, MessageId(Uuid::new_v4())).expect("small");
         let question = Outgoing::new(Exchange::Results, Topic::Claim(self.name.clone()).key(), envelope);
         let answer = self.broker.request(question, PATIENCE).await.expect("answered");
@@ -356,7 +387,7 @@ impl Runner {
     pub(crate) async fn begin(&mut self) -> (Delivery, Held) {
         loop {
             let (delivery, job) = self.take().await;
-            match self.claim(job.id).await {
+            match self.ask(job.id, delivery.redelivered).await {
                 ClaimAnswer::Run { attempt, token } => return (delivery, Held { job: job.id, attempt, token }),
                 ClaimAnswer::Drop { .. } => delivery.ack().await,
             };
