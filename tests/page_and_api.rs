@@ -73,6 +73,8 @@ async fn the_client_commands_tell_the_same_as_the_api() {
     }
     let (code, ..) = world.thump(&["show", &"0".repeat(40)]).await;
     assert_eq!(code, 3);
+    let (code, ..) = world.thump(&["wait", "no-commit"]).await;
+    assert_eq!(code, 2, "a typing error is no red build");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use broker::{Broker, Embedded};
-use store::Ledger;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -84,7 +83,9 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
     let exit = if options.once {
         once::run(observing, wire.connect("observer", false)?, &ledger, &shutdown).await
     } else {
-        watch(observing, wire.connect("observer", false)?, &ledger, &shutdown).await
+        // Until the dispatcher has stopped: what ends while this drains is printed, too.
+        drop(tokio::spawn(verdicts::print_as_they_come(ledger.clone(), end.clone())));
+        watch(observing, wire.connect("observer", false)?, &shutdown).await
     };
 
     // In the order of the path: nothing new, then what runs, then the ledger.
@@ -99,19 +100,12 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
 }
 
 /// Watches until a stop signal comes.
-async fn watch(
-    observing: observer::Settings,
-    broker: Broker,
-    ledger: &Ledger,
-    shutdown: &Shutdown,
-) -> Result<Exit, Exit> {
-    let printer = tokio::spawn(verdicts::print_as_they_come(ledger.clone(), shutdown.now.clone()));
+async fn watch(observing: observer::Settings, broker: Broker, shutdown: &Shutdown) -> Result<Exit, Exit> {
     let stop = shutdown.drain.clone();
     let observer =
         keep_running("observer", stop.clone(), move || observer::run(observing.clone(), broker.clone(), stop.clone()));
     shutdown.drain.cancelled().await;
     join("observer", observer).await;
-    printer.abort();
     Ok(Exit::GOOD)
 }
 

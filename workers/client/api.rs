@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Unreachable(String),
     /// Somebody answers, but has no such thing.
     NotFound(String),
+    /// What was typed cannot be asked for.
+    Unusable(String),
     /// It refuses, with its reason.
     Refused(String),
 }
@@ -29,6 +31,7 @@ impl From<Failure> for Exit {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Unreachable(what) | Failure::NotFound(what) => Exit::not_found(what),
+            Failure::Unusable(what) => Exit::usage(what),
             Failure::Refused(what) => Exit::failed(what),
         }
     }
@@ -111,6 +114,7 @@ impl Api {
         Err(match status {
             StatusCode::NOT_FOUND => Failure::NotFound(detail),
             StatusCode::SERVICE_UNAVAILABLE => Failure::Unreachable(detail),
+            StatusCode::BAD_REQUEST => Failure::Unusable(detail),
             _ => Failure::Refused(detail),
         })
     }
