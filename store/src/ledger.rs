@@ -91,9 +91,10 @@ impl Ledger {
 
     /// Ends the leadership in order.
     pub async fn resign(&self, epoch: Epoch) -> Result<(), LedgerError> {
-        let outcome = self.writer.submit(Some(epoch), leader::Resign).await;
-        self.release(epoch);
-        outcome
+        // Also when the caller stops waiting for a locked database: a lock that nobody uses would keep
+        // every dispatcher from leading, this one included.
+        let _release = Release { ledger: self, epoch };
+        self.writer.submit(Some(epoch), leader::Resign).await
     }
 
     /// Records commits as builds with their jobs. Idempotent by repository, ref and commit. Jobs without
@@ -212,4 +213,16 @@ pub struct ClaimRequest {
     pub incarnation: Incarnation,
     /// Used if the answer is run with a new attempt: fresh random bits from the caller.
     pub token: AttemptToken,
+}
+
+/// Frees the leader's lock at its end, however that comes.
+struct Release<'l> {
+    ledger: &'l Ledger,
+    epoch: Epoch,
+}
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.ledger.release(self.epoch);
+    }
 }

@@ -15,6 +15,15 @@ async fn while_one_leads_nobody_else_does_not_even_in_the_same_process() {
     world.ledger.renew(world.epoch).await.expect("it still leads");
 }
 
+/// A dispatcher that gives up on a locked ledger must not stand in its own way when it is free again.
+#[tokio::test]
+async fn who_stops_waiting_for_the_end_of_its_lead_can_lead_again() {
+    let world = World::start().await;
+    drop(tokio::time::timeout(std::time::Duration::ZERO, world.ledger.resign(world.epoch)).await);
+    let again = world.ledger.lead("the same one").await.expect("asked");
+    assert!(again.is_some_and(|epoch| epoch > world.epoch), "{again:?}");
+}
+
 #[tokio::test]
 async fn what_a_deposed_leader_still_writes_is_refused() {
     let world = World::start().await;
