@@ -187,7 +187,7 @@ async fn connect(url: &str, name: &str, declares: bool, shutdown: &Shutdown) -> 
 }
 
 /// Waits for the broker, however long it takes, but not past a stop.
-async fn until_up(broker: &Broker, shutdown: &Shutdown) -> Result<(), Exit> {
+pub(crate) async fn until_up(broker: &Broker, shutdown: &Shutdown) -> Result<(), Exit> {
     tokio::select! {
         up = broker.wait_until_up() => up.map_err(|refused| Exit::not_found(refused.to_string())),
         () = shutdown.drain.cancelled() => Err(Exit::INTERRUPTED),

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::UpOptions;
 use crate::exit::Exit;
 use crate::inspect::{count, say};
-use crate::roles::{bind, dispatching, observing, open_ledger, role, running, say_watched};
+use crate::roles::{bind, dispatching, observing, open_ledger, role, running, say_watched, until_up};
 use crate::settings::{BrokerChoice, Settings, Typed};
 use crate::shutdown::Shutdown;
 use crate::{once, verdicts};
@@ -131,13 +131,6 @@ impl Wire {
                 Broker::rabbit(url, role(name, declares)).map_err(|cause| Exit::usage(cause.to_string()))
             }
         }
-    }
-}
-
-async fn until_up(broker: &Broker, shutdown: &Shutdown) -> Result<(), Exit> {
-    tokio::select! {
-        up = broker.wait_until_up() => up.map_err(|refused| Exit::not_found(refused.to_string())),
-        () = shutdown.drain.cancelled() => Err(Exit::INTERRUPTED),
     }
 }
 
