@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Crate, and the crates of ours that it may depend on.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("messages", &[]),
     ("broker", &["messages"]),
     ("pipeline", &["messages"]),
@@ -14,6 +14,7 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("runner", &["messages", "broker"]),
     ("dashboard", &["messages", "broker", "store"]),
     ("rabbit-node", &[]),
+    ("fault-proxy", &[]),
     ("thump", &["messages", "broker", "pipeline", "store", "observer", "dispatcher", "runner", "dashboard"]),
 ];
 
