@@ -1,7 +1,6 @@
 //! One attempt from its checkout to its outcome. Must not know: the broker, the spool's results.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use messages::{ErroredKind, ErroredReason, Job, MAX_TIMEOUT_SECONDS, Outcome, StepEnd, StepResult, Work};
@@ -10,10 +9,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkout::{self, CheckoutError};
-use crate::context::Context;
-use crate::holdings::Ticket;
+use crate::hands::{StopWhy, Ticket};
+use crate::machine::Machine;
 use crate::output::Log;
-use crate::process::{self, StopWhy, Supervised, Told};
+use crate::process::{self, Supervised, Told};
 use crate::recognise;
 use crate::supervisor::orders::{Begin, End};
 use crate::workspace::Workspace;
@@ -26,7 +25,7 @@ const STRAY_GRACE: Duration = Duration::from_millis(500);
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// What can be made ready before it is certain that the job is ours.
-pub(crate) struct Prepared {
+pub(crate) struct Ready {
     pub(crate) workspace: Workspace,
     supervised: std::io::Result<Supervised>,
     checkout: JoinHandle<Result<(), CheckoutError>>,
@@ -37,7 +36,7 @@ pub(crate) struct Prepared {
 
 /// How an attempt ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Over {
     pub(crate) outcome: Outcome,
     pub(crate) steps: Vec<StepResult>,
     /// The reason, if an order ended it: then the outcome may not matter.
@@ -45,9 +44,9 @@ pub(crate) struct Ended {
 }
 
 /// Starts the checkout and the supervisor side by side.
-pub(crate) fn prepare(context: &Arc<Context>, job: &Job) -> std::io::Result<Prepared> {
-    let workspace = context.workspaces.take(job.repository.name.as_str())?;
-    let (mirrors, folder) = (context.mirrors.clone(), workspace.checkout.clone());
+pub(crate) fn prepare(machine: &Machine, job: &Job) -> std::io::Result<Ready> {
+    let workspace = machine.workspaces.take(job.repository.name.as_str())?;
+    let (mirrors, folder) = (machine.mirrors.clone(), workspace.checkout.clone());
     let (source, ref_name, commit) = (job.repository.clone(), job.ref_name.clone(), job.commit.clone());
     let unwanted = CancellationToken::new();
     let cancel = unwanted.clone();
@@ -56,35 +55,36 @@ pub(crate) fn prepare(context: &Arc<Context>, job: &Job) -> std::io::Result<Prep
         let objects = objects.unwrap_or_else(|| Err(CheckoutError::Fetch { why: "it was stopped".into() }))?;
         checkout::check_out(objects, commit, folder).await
     });
-    let supervised = Supervised::start(&context.settings.supervisor);
-    Ok(Prepared { workspace, supervised, checkout, unwanted })
+    let supervised = Supervised::start(&machine.supervisor);
+    Ok(Ready { workspace, supervised, checkout, unwanted })
 }
 
-impl Prepared {
+impl Ready {
     /// Gives everything back unused, or used. Waits for a checkout that still writes.
-    pub(crate) async fn discard(self, context: &Context) {
+    pub(crate) async fn discard(self, machine: &Machine) {
         drop(self.supervised);
         self.unwanted.cancel();
         drop(self.checkout.await);
-        context.workspaces.discard(self.workspace).await;
+        machine.workspaces.discard(self.workspace).await;
     }
 }
 
 /// Runs the attempt. Everything that is said goes into `log`.
 pub(crate) async fn run(
-    context: &Context,
+    machine: &Machine,
     job: &Job,
     ticket: &Ticket,
-    prepared: std::io::Result<Prepared>,
+    prepared: std::io::Result<Ready>,
     log: &mut Log,
     mut stop: watch::Receiver<Option<StopWhy>>,
-) -> (Ended, Option<Workspace>) {
+) -> (Over, Option<Workspace>) {
     let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(cause) => return (host("make a workspace", &cause.to_string(), log), None),
     };
-    let Prepared { workspace, supervised, mut checkout, unwanted } = prepared;
+    let Ready { workspace, supervised, mut checkout, unwanted } = prepared;
     let checked_out = tokio::select! {
+        biased;
         done = &mut checkout => Some(done),
         () = async { drop(stop.wait_for(Option::is_some).await) } => None,
     };
@@ -92,26 +92,26 @@ pub(crate) async fn run(
         unwanted.cancel();
         drop(checkout.await);
         let stopped = *stop.borrow();
-        return (Ended { outcome: Outcome::Cancelled, steps: Vec::new(), stopped }, Some(workspace));
+        return (Over { outcome: Outcome::Cancelled, steps: Vec::new(), stopped }, Some(workspace));
     };
     let checked_out = checked_out.unwrap_or_else(|cause| Err(CheckoutError::Refused { why: cause.to_string() }));
     let ended = match (checked_out, supervised) {
         (Err(cause), _) => errored(cause.kind(), &cause.to_string(), cause.worth_retrying(), log),
         (Ok(()), Err(cause)) => host("start a process", &cause.to_string(), log),
-        (Ok(()), Ok(supervised)) => steps(context, job, ticket, &workspace, supervised, log, stop).await,
+        (Ok(()), Ok(supervised)) => steps(machine, job, ticket, &workspace, supervised, log, stop).await,
     };
     (ended, Some(workspace))
 }
 
 async fn steps(
-    context: &Context,
+    machine: &Machine,
     job: &Job,
     ticket: &Ticket,
     workspace: &Workspace,
     mut supervised: Supervised,
     log: &mut Log,
     mut stop: watch::Receiver<Option<StopWhy>>,
-) -> Ended {
+) -> Over {
     let steps: Vec<String> = match &job.spec.work {
         Work::Steps { steps } => steps.iter().map(|step| step.run.clone()).collect(),
         Work::Recognise => match recognise::recognise(&workspace.checkout) {
@@ -130,7 +130,7 @@ async fn steps(
         Ok(env) => env,
         Err(why) => return errored(ErroredKind::Pipeline, &why, false, log),
     };
-    let grace = context.settings.grace;
+    let grace = machine.grace;
     let begin = Begin {
         steps: steps.clone(),
         dir,
@@ -174,7 +174,7 @@ async fn both<T, R>(
 }
 
 /// What the supervisor's words mean.
-fn judge(told: Told, steps: Vec<String>, stopped: Option<StopWhy>, log: &mut Log) -> Ended {
+fn judge(told: Told, steps: Vec<String>, stopped: Option<StopWhy>, log: &mut Log) -> Over {
     let results = told.steps.iter().zip(steps);
     let results: Vec<StepResult> =
         results.map(|(&(end, duration_ms), run)| StepResult { run, end, duration_ms }).collect();
@@ -189,17 +189,17 @@ fn judge(told: Told, steps: Vec<String>, stopped: Option<StopWhy>, log: &mut Log
     };
     // One that ended by itself while it was being stopped has its own verdict, unless it is void.
     let stopped = stopped.filter(|why| outcome == Outcome::Cancelled || *why == StopWhy::Void);
-    Ended { outcome, steps: results, stopped }
+    Over { outcome, steps: results, stopped }
 }
 
-fn host(act: &str, why: &str, log: &mut Log) -> Ended {
+fn host(act: &str, why: &str, log: &mut Log) -> Over {
     errored(ErroredKind::Host, &format!("the runner's machine could not {act}: {why}"), true, log)
 }
 
-fn errored(kind: ErroredKind, detail: &str, worth_retrying: bool, log: &mut Log) -> Ended {
+fn errored(kind: ErroredKind, detail: &str, worth_retrying: bool, log: &mut Log) -> Over {
     let detail: String = detail.chars().take(MAX_DETAIL).collect();
     log.say(&format!("thump: {detail}"));
-    Ended {
+    Over {
         outcome: Outcome::Errored { reason: ErroredReason { kind, detail }, worth_retrying },
         steps: Vec::new(),
         stopped: None,

@@ -9,8 +9,8 @@ use messages::{Beat, BeatAnswer, CancelAttempt, Envelope, JobId, Malformed, Mess
 use tokio::time::Instant;
 
 use crate::context::{Context, Settle};
+use crate::hands::StopWhy;
 use crate::holdings::Command;
-use crate::process::StopWhy;
 
 /// The least time between two beats, however much happens.
 const LEAST: Duration = Duration::from_millis(50);
@@ -32,6 +32,7 @@ pub(crate) async fn beat(context: Arc<Context>) {
             Err(cause) => tracing::error!(%cause, "beat cannot be sent"),
         }
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(sent + context.settings.beat_every) => {}
             () = context.beat_now.notified() => tokio::time::sleep_until(sent + LEAST).await,
         }

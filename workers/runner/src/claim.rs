@@ -7,7 +7,7 @@ use messages::{Claim, ClaimAnswer, DropReason, Envelope, Job, MessageId};
 
 use crate::backoff::Backoff;
 use crate::context::Context;
-use crate::holdings::Ticket;
+use crate::hands::Ticket;
 
 /// How long one question waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,7 +1,6 @@
 //! What all tasks of a runner share.
 
-use std::collections::HashMap;
-use std::io;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,12 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Settings;
+use crate::hands::{Hands, Kept, StopWhy};
 use crate::holdings::Holdings;
-use crate::mirror::Mirrors;
-use crate::process::StopWhy;
-use crate::spool::{Entry, Spool};
 use crate::stream::Cursor;
-use crate::workspace::Workspaces;
 
 /// The longest rest after a fault of our own machine.
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -31,9 +27,7 @@ pub(crate) struct Context {
     pub(crate) name: RunnerName,
     pub(crate) incarnation: Incarnation,
     pub(crate) broker: Broker,
-    pub(crate) mirrors: Mirrors,
-    pub(crate) workspaces: Workspaces,
-    pub(crate) spool: Spool,
+    pub(crate) hands: Arc<dyn Hands>,
     /// One permit per slot.
     pub(crate) slots: Arc<Semaphore>,
     /// Something is worth a beat before its time.
@@ -47,14 +41,14 @@ pub(crate) struct Context {
     pub(crate) life: CancellationToken,
     leases: TaskTracker,
     holdings: Mutex<Holdings<Delivery>>,
-    attempts: Mutex<HashMap<JobId, Arc<Attempt>>>,
+    attempts: Mutex<BTreeMap<JobId, Arc<Attempt>>>,
 }
 
 /// The means to reach an attempt from outside its own task.
 pub(crate) struct Attempt {
     pub(crate) stop: watch::Sender<Option<StopWhy>>,
     pub(crate) cursor: Cursor,
-    pub(crate) entry: Entry,
+    pub(crate) kept: Arc<dyn Kept>,
     /// Send the report again.
     pub(crate) again: Notify,
     /// Nobody needs anything of it any more.
@@ -70,11 +64,11 @@ pub(crate) enum Settle {
 }
 
 impl Attempt {
-    pub(crate) fn new(entry: Entry) -> Arc<Self> {
+    pub(crate) fn new(kept: Arc<dyn Kept>) -> Arc<Self> {
         Arc::new(Self {
             stop: watch::Sender::new(None),
             cursor: Cursor::default(),
-            entry,
+            kept,
             again: Notify::new(),
             forgotten: CancellationToken::new(),
             handed_back: AtomicBool::new(false),
@@ -94,14 +88,7 @@ impl Attempt {
 }
 
 impl Context {
-    pub(crate) fn new(
-        settings: Settings,
-        name: RunnerName,
-        broker: Broker,
-        mirrors: Mirrors,
-        workspaces: Workspaces,
-        spool: Spool,
-    ) -> Self {
+    pub(crate) fn new(settings: Settings, name: RunnerName, broker: Broker, hands: Arc<dyn Hands>) -> Self {
         let incarnation = Incarnation(uuid::Uuid::new_v4());
         Self {
             slots: Arc::new(Semaphore::new(usize::from(settings.slots))),
@@ -109,9 +96,7 @@ impl Context {
             name,
             incarnation,
             broker,
-            mirrors,
-            workspaces,
-            spool,
+            hands,
             beat_now: Notify::new(),
             changed: Notify::new(),
             draining: AtomicBool::new(false),
@@ -140,7 +125,7 @@ impl Context {
         self.leases.close();
         let all = async {
             self.leases.wait().await;
-            self.workspaces.settle().await;
+            self.hands.settle().await;
         };
         if tokio::time::timeout(TIDY_LIMIT, all).await.is_err() {
             tracing::warn!("files of jobs are left in the runner's folder; the next start removes them");
@@ -151,7 +136,7 @@ impl Context {
         self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn attempts(&self) -> MutexGuard<'_, HashMap<JobId, Arc<Attempt>>> {
+    pub(crate) fn attempts(&self) -> MutexGuard<'_, BTreeMap<JobId, Arc<Attempt>>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -169,11 +154,7 @@ impl Context {
         let attempt = self.attempts().remove(&job);
         if let Some(attempt) = attempt {
             attempt.forgotten.cancel();
-            let entry = attempt.entry.clone();
-            let removed = tokio::task::spawn_blocking(move || entry.remove()).await;
-            if let Err(cause) = removed {
-                tracing::warn!(%job, %cause, "spool not removed");
-            }
+            attempt.kept.remove().await;
         }
         let (original, others) = self.holdings().forget(job);
         if let Some(one) = original {
@@ -203,9 +184,4 @@ pub(crate) async fn settle(delivery: Delivery, how: Settle) {
         Settle::Ack => delivery.ack().await,
         Settle::Requeue => delivery.requeue().await,
     };
-}
-
-/// Runs something that blocks, off the runtime's threads.
-pub(crate) async fn blocking<T: Send + 'static>(act: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(act).await.unwrap_or_else(|cause| Err(io::Error::other(cause)))
 }

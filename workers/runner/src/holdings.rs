@@ -9,16 +9,10 @@
 use std::collections::BTreeMap;
 
 use messages::{
-    AttemptNumber, AttemptToken, BeatAnswer, CancelAttempt, FinishedAttempt, HeldJob, Incarnation, JobId, Order,
-    RunningAttempt,
+    AttemptNumber, BeatAnswer, CancelAttempt, FinishedAttempt, HeldJob, Incarnation, JobId, Order, RunningAttempt,
 };
 
-/// An attempt that was given to this runner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    pub(crate) attempt: AttemptNumber,
-    pub(crate) token: AttemptToken,
-}
+use crate::hands::Ticket;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {

@@ -1,6 +1,6 @@
 //! Stories about [`super::Holdings`]; the deliveries are numbers.
 
-use messages::AttemptOrder;
+use messages::{AttemptOrder, AttemptToken};
 use uuid::Uuid;
 
 use super::*;

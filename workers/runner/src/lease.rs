@@ -8,15 +8,12 @@ use std::sync::atomic::Ordering;
 
 use broker::Delivery;
 use jiff::Timestamp;
-use messages::{Envelope, ErroredKind, ErroredReason, Finished, HandBack, Job, JobId, Malformed, Outcome, StepResult};
+use messages::{Envelope, ErroredKind, Finished, HandBack, Job, JobId, Malformed, Outcome, StepResult};
 use tokio::sync::watch;
 
-use crate::attempt::{self, Ended, Prepared};
 use crate::claim::{self, Answer};
-use crate::context::{Attempt, Context, Settle, blocking, settle};
-use crate::holdings::Ticket;
-use crate::output::{Log, Progress};
-use crate::process::StopWhy;
+use crate::context::{Attempt, Context, Settle, settle};
+use crate::hands::{Ended, Prepared, Progress, StopWhy, Ticket};
 use crate::report::{Parcel, report};
 use crate::stream::Stream;
 
@@ -59,7 +56,7 @@ async fn hold(context: Arc<Context>, job: Job) {
     // Forgotten meanwhile by an interruption or a drain.
     let Some(redelivered) = context.holdings().claiming(job.id) else { return };
     // Everything that can be done before the answer is done before the answer.
-    let prepared = attempt::prepare(&context, &job);
+    let prepared = context.hands.prepare(&job);
     match claim::ask(&context, &job, redelivered).await {
         Answer::Run(ticket) => {
             tracing::info!(job = %job.id, attempt = %ticket.attempt, repository = %job.repository.name,
@@ -69,43 +66,29 @@ async fn hold(context: Arc<Context>, job: Job) {
         Answer::Drop(reason) => {
             tracing::info!(job = %job.id, ?reason, "copy dropped");
             context.forget(job.id, Settle::Ack).await;
-            discard(&context, prepared).await;
+            prepared.discard().await;
         }
         Answer::GivenUp => {
             context.forget(job.id, Settle::Requeue).await;
-            discard(&context, prepared).await;
+            prepared.discard().await;
         }
     }
 }
 
-async fn discard(context: &Context, prepared: std::io::Result<Prepared>) {
-    if let Ok(prepared) = prepared {
-        prepared.discard(context).await;
-    }
-}
-
-async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, prepared: std::io::Result<Prepared>) {
+async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, prepared: Box<dyn Prepared>) {
     let started_at = Timestamp::now();
-    let entry = context.spool.create(job.id, ticket.attempt);
-    let mut log = Log::create(&entry.log(), context.settings.max_log_bytes);
-    let this = Attempt::new(entry);
+    let this = Attempt::new(context.hands.keep(job.id, ticket.attempt));
     context.attempts().insert(job.id, this.clone());
     context.holdings().started(job.id, ticket.clone());
     if context.is_draining() {
         // It was asked for before the drain began, and costs nothing if it is given back unstarted.
         this.stop(StopWhy::HandBack);
     }
-    stream(context, job.id, ticket.clone(), &this, log.progress());
+    let progress = watch::Sender::new(Progress::default());
+    stream(context, job.id, ticket.clone(), &this, progress.subscribe());
 
-    let stop = this.stop.subscribe();
-    let (mut ended, workspace) = attempt::run(context, &job, &ticket, prepared, &mut log, stop).await;
-    let (log_length, log_sha256, failed) = log.finish();
-    if let Some(cause) = failed {
-        let detail = format!("the runner's machine could not write the log: {cause}");
-        let reason = ErroredReason { kind: ErroredKind::Host, detail };
-        ended.outcome = Outcome::Errored { reason, worth_retrying: true };
-    }
-    let Ended { outcome, steps, stopped } = ended;
+    let (ended, clear) = prepared.run(&job, &ticket, progress, this.stop.subscribe()).await;
+    let Ended { outcome, steps, stopped, log_length, log_sha256 } = ended;
     tracing::info!(job = %job.id, attempt = %ticket.attempt, outcome = word(&outcome), ?stopped, "attempt ended");
     let fault = matches!(&outcome, Outcome::Errored { reason, .. } if reason.kind == ErroredKind::Host);
     match stopped {
@@ -130,16 +113,13 @@ async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, prepared: std::io
                 log_length,
                 log_sha256,
             };
-            let (entry, kept) = (this.entry.clone(), finished.clone());
-            if let Err(cause) = blocking(move || entry.write(&kept)).await {
+            if let Err(cause) = this.kept.keep_result(finished.clone()).await {
                 tracing::error!(job = %job.id, %cause, "result not spooled; it lives only as long as this process");
             }
             conclude(context, &job, this, Parcel::Finished(Box::new(finished)));
         }
     }
-    if let Some(workspace) = workspace {
-        context.workspaces.discard(workspace).await;
-    }
+    clear.await;
     // With the slot still taken: a broken machine must not eat the queue.
     let rest = context.rest_after(fault);
     if !context.is_draining() {
@@ -159,7 +139,7 @@ fn stream(context: &Context, job: JobId, ticket: Ticket, attempt: &Arc<Attempt>,
         runner: context.name.clone(),
         job,
         ticket,
-        path: attempt.entry.log(),
+        kept: attempt.kept.clone(),
         progress,
     };
     let attempt = attempt.clone();
@@ -169,7 +149,7 @@ fn stream(context: &Context, job: JobId, ticket: Ticket, attempt: &Arc<Attempt>,
 /// Sends the log of a former life from its beginning: how far that life came is not known.
 pub(crate) fn stream_again(context: &Context, finished: &Finished, ticket: Ticket, attempt: &Arc<Attempt>) {
     // What is on the disk counts: the file may have lost its end with the machine.
-    let length = std::fs::metadata(attempt.entry.log()).map_or(0, |meta| meta.len()).min(finished.log_length);
+    let length = attempt.kept.log_length().min(finished.log_length);
     let (_, progress) = watch::channel(Progress { length, complete: true });
     stream(context, finished.job, ticket, attempt, progress);
 }

@@ -3,11 +3,12 @@
 //! ```text
 //! lease.rs     one job: take, claim, do, make durable, hand on, ack
 //!   claim.rs       may I run it?
-//!   attempt.rs     checkout.rs (mirror.rs), recognise.rs, process.rs -> supervisor/ -> the steps
-//!   output.rs      the log on disk            stream.rs   the log on its way
-//!   spool.rs       what we owe the ledger     report.rs   the result on its way
+//!   report.rs      the result on its way      stream.rs   the log on its way
 //! holdings.rs  what this runner has, as a pure state
 //! beat.rs      says all of it every 5 s, obeys the answer        drain.rs   the end
+//! hands.rs     all that the above needs of the machine, as an interface; below it is machine.rs:
+//!   attempt.rs     checkout.rs (mirror.rs), recognise.rs, process.rs -> supervisor/ -> the steps
+//!   output.rs      the log on disk            spool.rs    what we owe the ledger
 //! ```
 //!
 //! Must not know: the ledger, other runners, why a job exists.
@@ -21,8 +22,10 @@ mod context;
 mod delete;
 mod drain;
 mod folder;
+mod hands;
 mod holdings;
 mod lease;
+mod machine;
 mod mirror;
 mod output;
 mod process;
@@ -39,16 +42,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker::{Broker, Consumer, Event, Listener, Queue, RefusedError};
-use messages::{PoolName, RunnerName};
+use messages::{Finished, PoolName, RunnerName};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use context::{Attempt, Context, Settle};
 use drain::{Ending, Next};
-use holdings::Ticket;
-use process::StopWhy;
+use machine::Machine;
 use report::Parcel;
 
+pub use hands::{Ended, Hands, Kept, Prepared, Progress, StopWhy, Ticket};
 pub use supervisor::supervise;
 
 /// How a runner is set up. Start from [`Settings::new`].
@@ -125,27 +128,50 @@ pub enum RunnerError {
 ///
 /// # Errors
 /// What no waiting mends: [`RunnerError`]. A broker or dispatcher that is away is waited for.
-pub async fn run(mut settings: Settings, broker: Broker, stop: Stop) -> Result<(), RunnerError> {
-    settings.slots = settings.slots.max(1);
+pub async fn run(settings: Settings, broker: Broker, stop: Stop) -> Result<(), RunnerError> {
     // The job runs as the same user: it shall read neither our memory nor our environment, where the
     // broker's password is.
     if let Err(cause) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
         tracing::warn!(%cause, "jobs of this user may look into this process");
     }
-    let data = settings.data.clone();
-    let (folder, context, results) = open(settings, broker).map_err(|cause| RunnerError::Folder { data, cause })?;
-    let context = Arc::new(context);
+    let (_folder, machine, life) =
+        open(&settings).map_err(|cause| RunnerError::Folder { data: settings.data.clone(), cause })?;
+    run_with(settings, life, Arc::new(machine), broker, stop).await
+}
+
+/// One life of a runner.
+pub struct Life {
+    /// How it is called.
+    pub name: RunnerName,
+    /// Results of former lives that are not recorded yet.
+    pub owed: Vec<(Arc<dyn Kept>, Finished)>,
+}
+
+/// [`run`] with other hands than this machine's.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    mut settings: Settings,
+    life: Life,
+    hands: Arc<dyn Hands>,
+    broker: Broker,
+    stop: Stop,
+) -> Result<(), RunnerError> {
+    settings.slots = settings.slots.max(1);
+    let context = Arc::new(Context::new(settings, life.name, broker, hands));
     // Whatever ends this function ends its tasks, and with them every job's tree.
     let _life = context.life.clone().drop_guard();
     tokio::select! {
+        biased;
         up = context.broker.wait_until_up() => up?,
         () = stop.drain.cancelled() => return Ok(()),
         () = stop.now.cancelled() => return Ok(()),
     }
     let Settings { pool, slots, .. } = &context.settings;
-    tracing::info!(name = %context.name, %pool, slots, folder = %folder.path.display(), "runner started");
-    for (entry, finished) in results {
-        inherit(&context, entry, finished);
+    tracing::info!(name = %context.name, %pool, slots, "runner started");
+    for (kept, finished) in life.owed {
+        inherit(&context, kept, finished);
     }
     let jobs = context.broker.consume(Queue::Jobs(pool.clone()), *slots);
     let (name, incarnation) = (context.name.clone(), context.incarnation);
@@ -157,9 +183,7 @@ pub async fn run(mut settings: Settings, broker: Broker, stop: Stop) -> Result<(
     ended
 }
 
-type Results = Vec<(spool::Entry, messages::Finished)>;
-
-fn open(settings: Settings, broker: Broker) -> std::io::Result<(folder::Folder, Context, Results)> {
+fn open(settings: &Settings) -> std::io::Result<(folder::Folder, Machine, Life)> {
     std::fs::create_dir_all(&settings.data)?;
     let folder = folder::take(&settings.data, settings.name.clone())?;
     let mirrors = mirror::Mirrors::open(settings.data.canonicalize()?.join("mirrors"))?;
@@ -168,17 +192,27 @@ fn open(settings: Settings, broker: Broker) -> std::io::Result<(folder::Folder, 
     if !left.died.is_empty() {
         process::sweep(&left.died);
     }
-    let context = Context::new(settings, folder.name.clone(), broker, mirrors, workspaces, spool);
-    Ok((folder, context, left.results))
+    tracing::info!(name = %folder.name, folder = %folder.path.display(), "runner's folder");
+    let machine = Machine {
+        mirrors,
+        workspaces,
+        spool,
+        supervisor: settings.supervisor.clone(),
+        grace: settings.grace,
+        max_log_bytes: settings.max_log_bytes,
+    };
+    let owed = left.results.into_iter().map(|(entry, finished)| (Arc::new(entry) as Arc<dyn Kept>, finished));
+    let life = Life { name: folder.name.clone(), owed: owed.collect() };
+    Ok((folder, machine, life))
 }
 
 /// Takes over a result that a former life could not deliver.
-fn inherit(context: &Arc<Context>, entry: spool::Entry, mut finished: messages::Finished) {
+fn inherit(context: &Arc<Context>, kept: Arc<dyn Kept>, mut finished: Finished) {
     let (job, ticket) = (finished.job, Ticket { attempt: finished.attempt, token: finished.token.clone() });
     tracing::info!(%job, attempt = %ticket.attempt, "result of a former life sent again");
     finished.runner = context.name.clone();
     finished.incarnation = context.incarnation;
-    let attempt = Attempt::new(entry);
+    let attempt = Attempt::new(kept);
     context.attempts().insert(job, attempt.clone());
     context.holdings().inherit(job, ticket.clone());
     lease::stream_again(context, &finished, ticket, &attempt);
@@ -212,6 +246,14 @@ async fn work(
             None
         };
         tokio::select! {
+            biased;
+            () = stop.now.cancelled(), if !ending.is_hurried() => {
+                if !draining {
+                    begin_drain(context, &mut jobs, &mut ending).await;
+                }
+                ending.hurry(Instant::now());
+            }
+            () = stop.drain.cancelled(), if !draining => begin_drain(context, &mut jobs, &mut ending).await,
             event = jobs.next(), if !draining => match event {
                 Some(Event::Delivery(delivery)) => lease::take(context, delivery).await,
                 Some(Event::Interrupted { why }) => interrupted(context, &why).await,
@@ -229,13 +271,6 @@ async fn work(
                 Some(Event::Interrupted { .. }) => {}
                 None => hears = false,
             },
-            () = stop.drain.cancelled(), if !draining => begin_drain(context, &mut jobs, &mut ending).await,
-            () = stop.now.cancelled(), if !ending.is_hurried() => {
-                if !draining {
-                    begin_drain(context, &mut jobs, &mut ending).await;
-                }
-                ending.hurry(Instant::now());
-            }
             () = context.changed.notified(), if draining => {}
             () = sleep_until(until) => {}
         }

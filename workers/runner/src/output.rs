@@ -14,17 +14,10 @@ use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::hands::Progress;
+
 /// How much is read from a job at once.
 const READ_BYTES: usize = 128 * 1024;
-
-/// How far a log has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// Bytes in the file.
-    pub(crate) length: u64,
-    /// No more will come.
-    pub(crate) complete: bool,
-}
 
 /// The writing end of a log.
 pub(crate) struct Log {
@@ -38,20 +31,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Makes the file. `limit` is for what the job writes; the marker comes on top.
-    /// Never fails either: see [`Log::write`].
-    pub(crate) fn create(path: &Path, limit: u64) -> Self {
-        let progress = watch::Sender::new(Progress::default());
+    /// Makes the file. `limit` is for what the job writes; the marker comes on top. `progress` is told how
+    /// far it has come. Never fails either: see [`Log::write`].
+    pub(crate) fn create(path: &Path, limit: u64, progress: watch::Sender<Progress>) -> Self {
         let (file, failed) = match File::create(path) {
             Ok(file) => (Some(file), None),
             Err(cause) => (None, Some(cause)),
         };
         Self { file, hash: Sha256::new(), length: 0, limit, discarded: 0, progress, failed }
-    }
-
-    /// How far it has come, now and from now on.
-    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
     }
 
     /// Takes bytes as they are. Never fails: what the disk refuses is remembered for [`Log::finish`],
@@ -139,7 +126,7 @@ mod tests {
     fn written(limit: u64, pieces: &[&[u8]]) -> (Vec<u8>, u64, String) {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("log");
-        let mut log = Log::create(&path, limit);
+        let mut log = Log::create(&path, limit, watch::Sender::default());
         for piece in pieces {
             log.write(piece);
         }

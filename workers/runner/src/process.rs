@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
+use crate::hands::StopWhy;
 use crate::supervisor::orders::{Begin, End, Order, Report};
 
 /// What a job inherits of the runner's environment. Everything else stays behind: the broker's address
@@ -36,17 +37,6 @@ const INHERITED: &[&str] = &[
 ];
 /// How long past its limit a supervisor may be silent before it counts as lost.
 const SILENCE: Duration = Duration::from_secs(60);
-
-/// Why a job is stopped. A later and graver reason replaces an earlier one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum StopWhy {
-    /// Its verdict will be cancelled.
-    Cancel,
-    /// The runner stops; another one shall have it.
-    HandBack,
-    /// It is not ours any more; nobody wants a report.
-    Void,
-}
 
 /// A supervisor that waits for its orders.
 pub(crate) struct Supervised {

@@ -7,7 +7,7 @@ use broker::{Exchange, Outgoing, Topic};
 use messages::{Envelope, Finished, HandBack, JobId, Malformed};
 
 use crate::backoff::Backoff;
-use crate::context::{Attempt, Context, blocking};
+use crate::context::{Attempt, Context};
 
 /// What is sent. A repeat carries the same id.
 pub(crate) enum Parcel {
@@ -30,10 +30,9 @@ pub(crate) async fn report(context: Arc<Context>, job: JobId, attempt: Arc<Attem
     let all = async {
         // A result must survive this machine before its delivery is acked; sent meanwhile, so that the
         // disk costs the verdict no time.
-        let entry = attempt.entry.clone();
         let is_result = matches!(parcel, Parcel::Finished(_));
         let on_disk = async {
-            if is_result && let Err(cause) = blocking(move || entry.sync()).await {
+            if is_result && let Err(cause) = attempt.kept.sync().await {
                 tracing::warn!(%job, %cause, "result not safe on disk; the broker has it");
             }
         };

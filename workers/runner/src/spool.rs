@@ -56,11 +56,16 @@ impl Spool {
     /// Makes the folder of an attempt. Where the disk refuses it, writing the log into it fails, which
     /// is looked at there.
     pub(crate) fn create(&self, job: JobId, attempt: AttemptNumber) -> Entry {
-        let folder = self.root.join(format!("{job}-{attempt}"));
-        if let Err(cause) = fs::create_dir_all(&folder) {
-            tracing::error!(folder = %folder.display(), %cause, "spool folder not made");
+        let entry = self.entry(job, attempt);
+        if let Err(cause) = fs::create_dir_all(&entry.folder) {
+            tracing::error!(folder = %entry.folder.display(), %cause, "spool folder not made");
         }
-        Entry { folder }
+        entry
+    }
+
+    /// Where the folder of an attempt is.
+    pub(crate) fn entry(&self, job: JobId, attempt: AttemptNumber) -> Entry {
+        Entry { folder: self.root.join(format!("{job}-{attempt}")) }
     }
 }
 

@@ -3,10 +3,8 @@
 //! Reads the spooled file and never the job, so a slow broker only makes sending slow. Chunks are
 //! addressed by offset: a repeat is harmless, a gap is asked for. Must not know: processes, results.
 
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use broker::{Broker, Exchange, Outgoing};
@@ -15,8 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::holdings::Ticket;
-use crate::output::Progress;
+use crate::hands::{Kept, Progress, Ticket};
 
 /// The size of a chunk: half of what a message may carry.
 const CHUNK_BYTES: u64 = 128 * 1024;
@@ -83,7 +80,7 @@ pub(crate) struct Stream {
     pub(crate) runner: RunnerName,
     pub(crate) job: JobId,
     pub(crate) ticket: Ticket,
-    pub(crate) path: PathBuf,
+    pub(crate) kept: Arc<dyn Kept>,
     pub(crate) progress: watch::Receiver<Progress>,
 }
 
@@ -111,6 +108,7 @@ impl Stream {
         let mut seen = *self.progress.borrow_and_update();
         if seen.length <= from {
             tokio::select! {
+                biased;
                 changed = self.progress.changed() => {
                     // The writer is gone: only a request for a repeat can bring work now.
                     if changed.is_err() {
@@ -142,13 +140,12 @@ impl Stream {
     }
 
     fn read(&self, from: u64, length: u64) -> std::io::Result<Vec<LogChunk>> {
-        let file = std::fs::File::open(&self.path)?;
         let mut chunks = Vec::new();
         let mut offset = from;
         while offset < length && chunks.len() < CHUNKS_IN_FLIGHT {
             let size = CHUNK_BYTES.min(length - offset);
             let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-            file.read_exact_at(&mut bytes, offset)?;
+            self.kept.read_log(offset, &mut bytes)?;
             let Ticket { attempt, token } = self.ticket.clone();
             chunks.push(LogChunk { job: self.job, attempt, token, offset, bytes });
             offset += size;
