@@ -14,6 +14,7 @@ mod malformed_messages;
 mod one_commit;
 mod page_and_api;
 mod pipeline_files;
+mod pipelines;
 mod queues_are_lost;
 mod readme;
 mod roles_die;

@@ -1,36 +1,30 @@
-//! The shape of the file: which tables it holds and how a job is put together from its keys.
-//!
-//! What a key means is said in `values`, how jobs refer to each other in `needs`.
+//! The shape of the file: which tables it holds, and how its jobs become a plan.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use messages::{JobSpec, PoolName, Work};
+use messages::Work;
 use toml::de::{DeTable, DeValue};
 
-use crate::keys::{FILE_KEYS, JOB_KEYS, meant};
-use crate::needs::{Links, connect};
+use crate::job::{Draft, Whole, job};
+use crate::keys::meant;
+use crate::matrix::Combination;
+use crate::needs::{Needed, connect};
 use crate::problem::PipelineError;
 use crate::reader::{Reader, kind};
 use crate::shown::quoted;
-use crate::{DEFAULT_TIMEOUT_SECONDS, MAX_JOBS, Plan, PlannedJob, syntax, values};
+use crate::table::{FILE, JOB};
+use crate::{MAX_JOBS, MAX_PLAN_BYTES, Plan, PlannedJob, syntax, values};
 
 const NO_JOB: &str = "the file describes no job";
 const EXAMPLE: &str = "a job looks like this:\n[[job]]\nname = \"test\"\nsteps = [\"make test\"]";
-
-/// A job that was read alone.
-struct Draft<'v> {
-    links: Links<'v>,
-    /// `None` if anything is wrong with it.
-    whole: Option<(String, PoolName, JobSpec)>,
-}
 
 /// Reads the whole file.
 pub(crate) fn read(text: &str) -> Result<Plan, PipelineError> {
     let document = syntax::document(text)?;
     let root = document.get_ref();
     let mut reader = Reader::new(text);
-    reader.only_keys(root, &FILE_KEYS, "at the top of the file");
+    reader.only_keys(root, FILE, "at the top of the file");
     let mut shared = BTreeMap::new();
     if let Some(value) = root.get("env") {
         let env = values::env(&mut reader, value);
@@ -40,23 +34,79 @@ pub(crate) fn read(text: &str) -> Result<Plan, PipelineError> {
     }
     let drafts = jobs(&mut reader, root, &shared);
     let (links, whole): (Vec<_>, Vec<_>) = drafts.into_iter().map(|draft| (draft.links, draft.whole)).unzip();
-    let needs = connect(&mut reader, &links);
-    let jobs = whole.into_iter().zip(needs).filter_map(|(whole, needs)| {
-        let (name, pool, spec) = whole?;
-        Some(PlannedJob { name, pool, needs, spec })
-    });
-    let plan = Plan { jobs: jobs.collect() };
+    let place = root.get("job").map_or(0..0, |list| list.span());
+    let mut plan = Plan { jobs: Vec::new() };
+    // Too many are not looked at together: that would cost the square of their number.
+    if is_bounded(&mut reader, &whole, &place) {
+        let needs = connect(&mut reader, &links);
+        plan.jobs = expand(whole, &needs);
+    }
     let problems = reader.into_problems();
     if problems.is_empty() { Ok(plan) } else { Err(PipelineError { problems }) }
+}
+
+/// How many jobs each of the file is. One with a problem counts as one, since the plan is thrown away.
+fn count(job: Option<&Whole>) -> usize {
+    job.map_or(1, |job| job.members.len())
+}
+
+/// Whether all members of all jobs together are within the limits.
+fn is_bounded(reader: &mut Reader<'_>, whole: &[Option<Whole>], place: &Range<usize>) -> bool {
+    let total: usize = whole.iter().map(|job| count(job.as_ref())).sum();
+    if total > MAX_JOBS {
+        let message = format!("the file describes {total} jobs, members of matrices included; the limit is {MAX_JOBS}");
+        reader.problem(place, message);
+        return false;
+    }
+    let size = |job: &Whole| {
+        let Work::Steps { steps } = &job.spec.work else { return 0 };
+        let env: usize = job.spec.env.iter().map(|(name, value)| name.len() + value.len()).sum();
+        job.members.len() * (env + steps.iter().map(|step| step.run.len()).sum::<usize>())
+    };
+    let bytes: usize = whole.iter().flatten().map(size).sum();
+    if bytes > MAX_PLAN_BYTES {
+        let message = format!(
+            "steps and variables of all jobs have {bytes} bytes, members of matrices included; the limit is {MAX_PLAN_BYTES}"
+        );
+        reader.problem_with(place, message, "put long steps into scripts of the repository");
+        return false;
+    }
+    true
+}
+
+/// Every job with its members.
+fn expand(whole: Vec<Option<Whole>>, needs: &[Vec<Needed>]) -> Vec<PlannedJob> {
+    let counts: Vec<usize> = whole.iter().map(|job| count(job.as_ref())).collect();
+    // The first position of each job's members.
+    let first: Vec<usize> = counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count))).collect();
+    let mut jobs = Vec::new();
+    for (whole, needs) in whole.into_iter().zip(needs) {
+        let Some(Whole { pool, spec, members }) = whole else { continue };
+        let mut positions: Vec<usize> = Vec::new();
+        for need in needs {
+            match need.member {
+                Some(member) => positions.push(first[need.job] + member),
+                None => positions.extend(first[need.job]..first[need.job] + counts[need.job]),
+            }
+        }
+        for (name, combination) in members {
+            let mut spec = spec.clone();
+            let own = combination.iter().flat_map(Combination::variables);
+            spec.env.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            jobs.push(PlannedJob { name, pool: pool.clone(), needs: positions.clone(), spec });
+        }
+    }
+    jobs
 }
 
 fn jobs<'v>(reader: &mut Reader<'_>, root: &'v DeTable<'_>, shared: &BTreeMap<String, String>) -> Vec<Draft<'v>> {
     let Some(list) = root.get("job") else {
         // Where a mistyped or misplaced key was named already, one report is enough.
+        let is_in = |key: &str, keys: &[crate::table::Key]| keys.iter().any(|known| known.name == key);
         let named = root
             .iter()
             .map(|(key, _)| &**key.get_ref())
-            .any(|key| meant(key, &FILE_KEYS) == Some("job") || (JOB_KEYS.contains(&key) && !FILE_KEYS.contains(&key)));
+            .any(|key| meant(key, FILE) == Some("job") || (is_in(key, JOB) && !is_in(key, FILE)));
         if !named {
             reader.problem_with(&(0..0), NO_JOB, EXAMPLE);
         }
@@ -95,50 +145,4 @@ fn jobs<'v>(reader: &mut Reader<'_>, root: &'v DeTable<'_>, shared: &BTreeMap<St
         }
     }
     Vec::new()
-}
-
-fn job<'v>(
-    reader: &mut Reader<'_>,
-    table: &'v DeTable<'_>,
-    place: &Range<usize>,
-    shared: &BTreeMap<String, String>,
-) -> Draft<'v> {
-    let given = table.get("name");
-    let links = Links {
-        name: given.and_then(|name| Some((name.get_ref().as_str()?, name.span()))),
-        needs: table.get("needs").and_then(|needs| reader.texts(needs, "needs")).unwrap_or_default(),
-    };
-    let called = match &links.name {
-        Some((name, _)) => format!("in job {}", quoted(name)),
-        None => "in a job without a name".to_owned(),
-    };
-    reader.only_keys(table, &JOB_KEYS, &called);
-    // A mistyped key was named already; one report is enough.
-    let missing = |key: &str| {
-        let is_it = |other: &str| other == key || (!JOB_KEYS.contains(&other) && meant(other, &JOB_KEYS) == Some(key));
-        !table.iter().any(|(other, _)| is_it(other.get_ref()))
-    };
-    if missing("name") {
-        reader.problem_with(place, "the job has no name", "add name = \"test\"");
-    }
-    if missing("steps") {
-        reader.problem_with(place, format!("there are no steps {called}"), "add steps = [\"make test\"]");
-    }
-
-    let name = given.and_then(|name| values::name(reader, name));
-    let steps = table.get("steps").and_then(|steps| values::steps(reader, steps));
-    let pool = table.get("pool").map_or_else(|| Some(PoolName::default()), |pool| values::pool(reader, pool));
-    let dir = table.get("dir").map_or(Some(None), |dir| values::dir(reader, dir).map(Some));
-    let timeout = table.get("timeout");
-    let timeout = timeout.map_or(Some(DEFAULT_TIMEOUT_SECONDS), |timeout| values::timeout(reader, timeout));
-    let mut env = shared.clone();
-    if let Some(own) = table.get("env") {
-        env.extend(values::env(reader, own));
-        values::env_fits(reader, &env, &own.span());
-    }
-    let whole = || {
-        let spec = JobSpec { work: Work::Steps { steps: steps? }, env, dir: dir?, timeout_seconds: timeout? };
-        Some((name?, pool?, spec))
-    };
-    Draft { links, whole: whole() }
 }

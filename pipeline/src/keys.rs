@@ -1,13 +1,7 @@
-//! The keys that a file may hold today, and what a mistyped one was meant to be.
-//!
-//! Only what is executed stands here: a key of a later version is unknown until it works.
+//! What a mistyped key was meant to be.
 
 use crate::shown::quoted;
-
-/// At the top of the file.
-pub(crate) const FILE_KEYS: [&str; 2] = ["job", "env"];
-/// In a job.
-pub(crate) const JOB_KEYS: [&str; 7] = ["name", "steps", "pool", "dir", "timeout", "needs", "env"];
+use crate::table::{FILE, JOB, Key};
 
 /// What other systems call it. Spelling alone would not lead from these to ours.
 const ELSEWHERE: [(&str, &str); 21] = [
@@ -40,9 +34,10 @@ const ALIKE: f64 = 0.8;
 const MAX_COMPARED_BYTES: usize = 100;
 
 /// The known key that an unknown one was probably meant to be.
-pub(crate) fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn meant(name: &str, known: &[Key]) -> Option<&'static str> {
     let elsewhere = ELSEWHERE.iter().find(|(word, _)| word.eq_ignore_ascii_case(name)).map(|(_, ours)| *ours);
-    known.iter().find(|key| Some(**key) == elsewhere).copied().or_else(|| similar(name, known))
+    let names: Vec<&'static str> = known.iter().map(|key| key.name).collect();
+    names.iter().find(|key| Some(**key) == elsewhere).copied().or_else(|| similar(name, &names))
 }
 
 /// The known name that a mistyped one resembles.
@@ -60,13 +55,16 @@ pub(crate) fn similar<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
 }
 
 /// What to say about a key that is unknown here.
-pub(crate) fn remedy(name: &str, known: &[&str]) -> String {
+pub(crate) fn remedy(name: &str, known: &[Key]) -> String {
     match meant(name, known) {
         Some(key) => format!("did you mean {}?", quoted(key)),
-        None if known == FILE_KEYS && JOB_KEYS.contains(&name) => {
+        None if std::ptr::eq(known, FILE) && JOB.iter().any(|key| key.name == name) => {
             "it belongs to a job: put it below [[job]]".to_owned()
         }
-        None => format!("known keys: {}", known.join(", ")),
+        None => {
+            let names: Vec<&str> = known.iter().map(|key| key.name).collect();
+            format!("known keys: {}", names.join(", "))
+        }
     }
 }
 
@@ -86,16 +84,15 @@ mod tests {
             ("depends_on", "needs"),
             ("Run", "steps"),
         ] {
-            assert_eq!(meant(typed, &JOB_KEYS), Some(ours), "{typed}");
+            assert_eq!(meant(typed, JOB), Some(ours), "{typed}");
         }
-        assert_eq!(meant("jobs", &FILE_KEYS), Some("job"));
+        assert_eq!(meant("jobs", FILE), Some("job"));
     }
 
     #[test]
     fn nothing_is_guessed_where_nothing_is_alike() {
-        for typed in ["image", "when", "services", "cache", "retry", "matrix", "shell", "if", "priority", "finally", ""]
-        {
-            assert_eq!(meant(typed, &JOB_KEYS), None, "{typed}");
+        for typed in ["image", "services", "cache", "retry", "shell", "if", "priority", "finally", ""] {
+            assert_eq!(meant(typed, JOB), None, "{typed}");
         }
     }
 }

@@ -6,12 +6,15 @@
 mod duration;
 mod file;
 mod graph;
+mod job;
 mod keys;
+mod matrix;
 mod needs;
 mod problem;
 mod reader;
 mod shown;
 mod syntax;
+mod table;
 mod values;
 
 use messages::{JobSpec, MAX_PIPELINE_BYTES, PipelineSource, PoolName, Work};
@@ -20,8 +23,10 @@ pub use problem::{PipelineError, Problem};
 
 /// The file's name in a repository.
 pub const FILE_NAME: &str = ".thump.toml";
-/// The most jobs of one file.
+/// The most jobs of one file, every member of a matrix counted.
 pub const MAX_JOBS: usize = 200;
+/// The most bytes of all steps and variables of a plan: a matrix repeats those of its job.
+pub const MAX_PLAN_BYTES: usize = 4 * 1024 * 1024;
 /// The most steps of one job.
 pub const MAX_STEPS: usize = 100;
 /// The longest step, in bytes.
@@ -87,11 +92,6 @@ fn recognised_job() -> PlannedJob {
         name: "test".to_owned(),
         pool: PoolName::default(),
         needs: Vec::new(),
-        spec: JobSpec {
-            work: Work::Recognise,
-            env: std::collections::BTreeMap::new(),
-            dir: None,
-            timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
-        },
+        spec: JobSpec::new(Work::Recognise, DEFAULT_TIMEOUT_SECONDS),
     }
 }

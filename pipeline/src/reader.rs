@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use crate::keys;
 use crate::problem::{MAX_PROBLEMS, Problem};
 use crate::shown::{is_plain, quoted};
+use crate::table::Key;
 
 /// A value of the document, with its place in bytes.
 pub(crate) type Value<'i> = Spanned<DeValue<'i>>;
@@ -59,10 +60,10 @@ impl<'t> Reader<'t> {
     }
 
     /// Notes every key that is not known, with what it was probably meant to be.
-    pub(crate) fn only_keys(&mut self, table: &DeTable<'_>, known: &[&str], place: &str) {
+    pub(crate) fn only_keys(&mut self, table: &DeTable<'_>, known: &[Key], place: &str) {
         for (key, _) in table.iter() {
             let name: &str = key.get_ref();
-            if !known.contains(&name) && !self.is_full() {
+            if !known.iter().any(|key| key.name == name) && !self.is_full() {
                 self.problem_with(
                     &key.span(),
                     format!("unknown key {} {place}", quoted(name)),

@@ -8,6 +8,7 @@ use std::ops::Range;
 use messages::{MAX_TIMEOUT_SECONDS, PoolName, Step};
 use toml::de::DeValue;
 
+use crate::matrix::Combination;
 use crate::reader::{Reader, Value};
 use crate::shown::{is_plain, quoted, steers};
 use crate::{MAX_NAME_CHARS, MAX_STEP_BYTES, MAX_STEPS, MAX_VARIABLE_BYTES, MAX_VARIABLES, duration};
@@ -118,19 +119,10 @@ pub(crate) fn env(reader: &mut Reader<'_>, value: &Value<'_>) -> BTreeMap<String
     let Some(table) = reader.table(value, "env") else { return variables };
     for (key, value) in table.iter() {
         let name: &str = key.get_ref();
-        if !is_variable_name(name) {
-            let message = format!("{} is no name for an environment variable", quoted(name));
-            reader.problem_with(
-                &key.span(),
-                message,
-                "it needs letters, digits and '_', and no digit at its beginning",
-            );
-        } else if name.starts_with("THUMP_") {
-            let message = format!("{} is reserved: names that begin with THUMP_ are set by the runner", quoted(name));
-            reader.problem(&key.span(), message);
-        } else if SET_BY_RUNNER.contains(&name) {
-            reader.problem(&key.span(), format!("{} is set by the runner, for every step", quoted(name)));
-        } else if let Some(text) = reader.text(value, &format!("the value of {}", quoted(name))) {
+        if !is_free_variable(reader, name, &key.span()) {
+            continue;
+        }
+        if let Some(text) = reader.text(value, &format!("the value of {}", quoted(name))) {
             if text.contains('\0') {
                 let message = format!("the value of {} holds a NUL character, which no process can read", quoted(name));
                 reader.problem(&value.span(), message);
@@ -144,15 +136,57 @@ pub(crate) fn env(reader: &mut Reader<'_>, value: &Value<'_>) -> BTreeMap<String
 /// Whether the variables of one job are within the limits. Those of the file are copied into every job,
 /// so their size counts two hundredfold in the ledger.
 pub(crate) fn env_fits(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, at: &Range<usize>) -> bool {
-    let bytes: usize = env.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if env.len() > MAX_VARIABLES {
-        let message = format!("a job has {} environment variables, the limit is {MAX_VARIABLES}", env.len());
+    let bytes = env.iter().map(|(name, value)| name.len() + value.len()).sum();
+    fits(reader, env.len(), bytes, at)
+}
+
+/// [`env_fits`] with what a combination of the matrix adds.
+pub(crate) fn env_fits_with(
+    reader: &mut Reader<'_>,
+    env: &BTreeMap<String, String>,
+    more: &Combination,
+    at: &Range<usize>,
+) -> bool {
+    let mut count = env.len();
+    let mut bytes: usize = env.iter().map(|(name, value)| name.len() + value.len()).sum();
+    for (name, value) in more.variables() {
+        if !env.contains_key(name) {
+            count += 1;
+            bytes += name.len();
+        }
+        bytes += value.len();
+    }
+    fits(reader, count, bytes, at)
+}
+
+fn fits(reader: &mut Reader<'_>, count: usize, bytes: usize, at: &Range<usize>) -> bool {
+    if count > MAX_VARIABLES {
+        let message = format!("a job has {count} environment variables, the limit is {MAX_VARIABLES}");
         reader.problem(at, message);
     } else if bytes > MAX_VARIABLE_BYTES {
         let message = format!("a job's environment variables have {bytes} bytes, the limit is {MAX_VARIABLE_BYTES}");
         reader.problem(at, message);
     }
-    env.len() <= MAX_VARIABLES && bytes <= MAX_VARIABLE_BYTES
+    count <= MAX_VARIABLES && bytes <= MAX_VARIABLE_BYTES
+}
+
+/// Whether a file may set the environment variable `name`; if not, that is noted.
+pub(crate) fn is_free_variable(reader: &mut Reader<'_>, name: &str, at: &Range<usize>) -> bool {
+    if !is_variable_name(name) {
+        let message = format!("{} is no name for an environment variable", quoted(name));
+        reader.problem_with(at, message, "it needs letters, digits and '_', and no digit at its beginning");
+        return false;
+    }
+    if name.starts_with("THUMP_") {
+        let message = format!("{} is reserved: names that begin with THUMP_ are set by the runner", quoted(name));
+        reader.problem(at, message);
+        return false;
+    }
+    if SET_BY_RUNNER.contains(&name) {
+        reader.problem(at, format!("{} is set by the runner, for every step", quoted(name)));
+        return false;
+    }
+    true
 }
 
 fn is_variable_name(name: &str) -> bool {

@@ -72,6 +72,34 @@ fn a_flood_of_mistakes_is_reported_soon_and_in_short() {
         format!("[[job]]\n{}", (0..6000).map(|number| format!("s{number} = 1\n")).collect::<String>()),
         format!("[env]\n{}", (0..6000).map(|number| format!("{number}=1\n")).collect::<String>()),
         (0..9000).map(|_| "[[a]]\n").collect(),
+        // Matrices of matrices: many times more members than jobs may be, and names that nobody has.
+        (0..170)
+            .map(|n| {
+                let values = |letter: char| (0..14).map(|v| format!("\"{letter}{v}\"")).collect::<Vec<_>>().join(",");
+                let (a, b) = (values('a'), values('b'));
+                format!("[[job]]\nname=\"j{n}\"\nsteps=[\"x\"]\nneeds=[\"q{n}\"]\nmatrix={{A=[{a}],B=[{b}]}}\n")
+            })
+            .collect(),
+        filled(
+            "[[job]]\nname = \"a\"\nmatrix = { A = [\"1\", \"2\"], B = [\"1\", \"2\"], C = [\"1\", \"2\"], D = [\"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\", \"8\", \"9\", \"10\", \"11\", \"12\", \"13\"] }\nsteps = [\n",
+            &format!("\"{}\",\n", "x".repeat(16_000)),
+            "]\n",
+        ),
+        filled(
+            "[[job]]\nname = \"a\"\nsteps = [\"x\"]\n[job.matrix]\nA = [\"1\"]\ninclude = [",
+            "{ A = \"2\" },",
+            "]\n",
+        ),
+        filled(
+            "[[job]]\nname = \"a\"\nsteps = [\"x\"]\n[job.matrix]\nA = [\"1\"]\nexclude = [",
+            "{ A = \"2\" },",
+            "]\n",
+        ),
+        filled("[[job]]\nname = \"a\"\nsteps = [\"x\"]\n[job.matrix]\nA = [", "\"\u{202e}\",", "]\n"),
+        format!(
+            "[[job]]\nname = \"a\"\nsteps = [\"x\"]\n[job.matrix]\n{}",
+            (0..3000).map(|number| format!("A{number} = [\"1\", \"2\"]\n")).collect::<String>()
+        ),
     ] {
         is_refused_well(&flood);
     }
@@ -117,6 +145,10 @@ fn piece() -> impl Strategy<Value = String> {
         Just("[[job]]\n".to_owned()),
         Just("[job.env]\n".to_owned()),
         Just("[env]\n".to_owned()),
+        Just("[job.matrix]\n".to_owned()),
+        "(A|B|include|exclude) = \\[(\"[a-b]\",?){0,3}\\]\n",
+        "matrix = \\{ (A|B) = \\[\"[a-b]\", \"[c-d]\"\\] \\}\n",
+        "(include|exclude) = \\[(\\{ A = \"[a-c]\" \\},?){0,3}\\]\n",
         "(name|steps|needs|pool|dir|timeout|env|stpes|run) = ",
         "\"[a-c]\"\n",
         "\\[(\"[a-c]\",?){0,3}\\]\n",

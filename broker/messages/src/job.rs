@@ -71,6 +71,13 @@ pub struct JobSpec {
     pub timeout_seconds: u64,
 }
 
+impl JobSpec {
+    /// This work within this time, and nothing beyond the defaults.
+    pub fn new(work: Work, timeout_seconds: u64) -> Self {
+        Self { work, env: BTreeMap::new(), dir: None, timeout_seconds }
+    }
+}
+
 /// The commands of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

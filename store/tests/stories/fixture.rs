@@ -1,6 +1,5 @@
 //! A ledger in a temporary folder, and verbs to tell stories with.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -175,6 +174,6 @@ pub(crate) fn build(commit: u64, jobs: &[(&str, &[usize])]) -> NewBuild {
 
 pub(crate) fn new_job(name: &str, needs: &[usize]) -> NewJob {
     let work = Work::Steps { steps: vec![Step { run: "true".into() }] };
-    let spec = JobSpec { work, env: BTreeMap::new(), dir: None, timeout_seconds: 60 };
+    let spec = JobSpec::new(work, 60);
     NewJob { name: name.to_owned(), pool: PoolName::default(), needs: needs.to_vec(), spec }
 }

@@ -18,7 +18,7 @@ fn queued(repository: &str, number: u64) -> Unpublished {
         commit: "a".repeat(40).parse().expect("an id"),
         name: "test".into(),
         pool: PoolName::default(),
-        spec: JobSpec { work: Work::Recognise, env: Default::default(), dir: None, timeout_seconds: 60 },
+        spec: JobSpec::new(Work::Recognise, 60),
     };
     Unpublished { job, queued_at: Timestamp::UNIX_EPOCH }
 }

@@ -212,7 +212,7 @@ impl World {
 }
 
 pub fn job(repository: RepositorySource, commit: CommitId, work: Work) -> Job {
-    let spec = JobSpec { work, env: BTreeMap::new(), dir: None, timeout_seconds: 60 };
+    let spec = JobSpec::new(work, 60);
     Job {
         id: JobId(Uuid::new_v4()),
         build: BuildId(Uuid::new_v4()),

@@ -1,0 +1,21 @@
+//! Every key that a file may hold, once: its name, what its value looks like, what it is for.
+//!
+//! The reader refuses what does not stand here. Only what is executed stands here: a key of a later
+//! version is unknown until it works.
+
+/// A key of a table.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+}
+
+const fn key(name: &'static str) -> Key {
+    Key { name }
+}
+
+/// At the top of the file.
+pub(crate) static FILE: &[Key] = &[key("job"), key("env")];
+
+/// In a job.
+pub(crate) static JOB: &[Key] =
+    &[key("name"), key("steps"), key("pool"), key("dir"), key("timeout"), key("needs"), key("env"), key("matrix")];
