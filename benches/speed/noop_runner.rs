@@ -10,9 +10,9 @@ use std::time::Duration;
 use broker::{Broker, Delivery, Event, Exchange, Listener, Outgoing, Queue, Role, Topic};
 use jiff::Timestamp;
 use messages::{
-    AttemptNumber, AttemptToken, Beat, BeatAnswer, Claim, ClaimAnswer, Envelope, Finished, FinishedAttempt, HeldJob,
-    Incarnation, Job, JobId, Message, MessageId, Order, Outcome, PoolName, RunnerName, RunningAttempt, StepEnd,
-    StepResult,
+    AttemptNumber, AttemptToken, Beat, BeatAnswer, Birth, Claim, ClaimAnswer, Envelope, Finished, FinishedAttempt,
+    HeldJob, Incarnation, Job, JobId, Message, MessageId, Order, Outcome, PoolName, RunnerName, RunningAttempt,
+    StepEnd, StepResult,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -41,6 +41,7 @@ struct Holdings {
 struct Runner {
     name: RunnerName,
     incarnation: Incarnation,
+    birth: Birth,
     slots: u16,
     tells: bool,
     broker: Broker,
@@ -55,11 +56,12 @@ pub(crate) async fn run(url: &str, slots: u16, tells: bool) {
     let broker = broker.expect("a broker's URL");
     broker.wait_until_up().await.expect("connected");
     let incarnation = Incarnation(Uuid::new_v4());
+    let birth = Birth { folder: Uuid::new_v4(), number: 1 };
     let mut jobs = broker.consume(Queue::Jobs(PoolName::default()), slots);
     let mut control = broker.listen(Listener::Runner { name: name.clone(), incarnation, pool: PoolName::default() });
     let (reports, to_send) = mpsc::channel(BATCH);
     let holdings = Mutex::default();
-    let runner = Arc::new(Runner { name, incarnation, slots, tells, broker, holdings, reports });
+    let runner = Arc::new(Runner { name, incarnation, birth, slots, tells, broker, holdings, reports });
     tokio::spawn(runner.clone().report(to_send));
     // Of both consumers.
     let mut resumed = 0;
@@ -133,7 +135,8 @@ impl Runner {
 
     async fn claim(&self, job: JobId, redelivered: bool) -> ClaimAnswer {
         let pool = PoolName::default();
-        let claim = Claim { runner: self.name.clone(), incarnation: self.incarnation, pool, job, redelivered };
+        let (runner, incarnation, birth) = (self.name.clone(), self.incarnation, self.birth);
+        let claim = Claim { runner, incarnation, birth, pool, job, redelivered };
         loop {
             let key = Topic::Claim(self.name.clone()).key();
             let question = Outgoing::new(Exchange::Results, key, packed(&claim, MessageId(Uuid::new_v4())));
@@ -189,6 +192,7 @@ impl Runner {
         Beat {
             runner: self.name.clone(),
             incarnation: self.incarnation,
+            birth: self.birth,
             sequence: holdings.beats,
             pool: PoolName::default(),
             slots: u32::from(self.slots),

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use messages::{
-    AttemptNumber, AttemptToken, BuildId, CommitId, CommitSeen, DropReason, ErroredReason, Finished, Incarnation, Job,
-    JobId, JobSpec, PoolName, RefName, RepositoryName, RunnerName, StepResult, Verdict,
+    AttemptNumber, AttemptToken, Birth, BuildId, CommitId, CommitSeen, DropReason, ErroredReason, Finished,
+    Incarnation, Job, JobId, JobSpec, PoolName, RefName, RepositoryName, RunnerName, StepResult, Verdict,
 };
 use serde::Serialize;
 
@@ -139,6 +139,8 @@ pub struct RunnerSeen {
     pub name: RunnerName,
     /// Which life.
     pub incarnation: Incarnation,
+    /// Where that life stands among the others.
+    pub birth: Birth,
     /// Its pool.
     pub pool: PoolName,
     /// How many attempts it runs at once.
@@ -345,6 +347,10 @@ pub struct QueueView {
 pub struct RunnerView {
     /// Its name.
     pub name: RunnerName,
+    /// The life that was heard last.
+    pub incarnation: Incarnation,
+    /// Where that life stands among the others; `None` if it was noted by a version that did not know.
+    pub birth: Option<Birth>,
     /// Its pool.
     pub pool: PoolName,
     /// Where it stands.

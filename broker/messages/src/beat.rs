@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptNumber, AttemptToken, Incarnation, JobId, Message, PoolName, RunnerName};
+use crate::{AttemptNumber, AttemptToken, Birth, Incarnation, JobId, Message, PoolName, RunnerName};
 
 /// What a runner says every 5 s, and at once after a reconnect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub struct Beat {
     pub runner: RunnerName,
     /// Which life of it. Attempts of a former life that this one does not list are void.
     pub incarnation: Incarnation,
+    /// Where this life stands among the others of its folder.
+    pub birth: Birth,
     /// Counts the beats of one incarnation; an answer names the beat it answers.
     pub sequence: u64,
     /// The pool it serves.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptNumber, AttemptToken, Incarnation, JobId, Message, PoolName, RunnerName};
+use crate::{AttemptNumber, AttemptToken, Birth, Incarnation, JobId, Message, PoolName, RunnerName};
 
 /// "May I run this job?" Repeated until it is answered; the same question gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub struct Claim {
     pub runner: RunnerName,
     /// Which life of it.
     pub incarnation: Incarnation,
+    /// Where this life stands among the others of its folder.
+    pub birth: Birth,
     /// The pool whose queue the copy came from.
     pub pool: PoolName,
     /// What it holds.

@@ -16,6 +16,7 @@
 //! disk, tokio, lapin. Whatever can be wrong with a message is found while it is decoded.
 
 mod beat;
+mod birth;
 mod claim;
 mod commit_seen;
 mod control;
@@ -27,6 +28,7 @@ mod report;
 mod verdict;
 
 pub use beat::{AttemptOrder, Beat, BeatAnswer, FinishedAttempt, HeldJob, Order, RunningAttempt};
+pub use birth::Birth;
 pub use claim::{Claim, ClaimAnswer, DropReason};
 pub use commit_seen::{
     Arrival, Author, ChangedPaths, CommitSeen, MAX_CHANGED_PATHS, MAX_PIPELINE_BYTES, MAX_SUBJECT_BYTES, PipelineSource,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use messages::PoolName;
+use messages::{Birth, PoolName};
 use sqlx::FromRow;
 
 use crate::rows::{attempt_of, count, maybe_time, odd, parse, time};
@@ -25,6 +25,9 @@ struct PoolRow {
 #[derive(FromRow)]
 struct RunnerRow {
     name: String,
+    incarnation: String,
+    folder: Option<String>,
+    life_number: Option<i64>,
     pool: String,
     slots: i64,
     draining: i16,
@@ -98,7 +101,8 @@ impl Ledger {
             attempts.entry(row.runner).or_default().push(attempt);
         }
         let rows: Vec<RunnerRow> = sqlx::query_as(
-            "SELECT name, pool, slots, draining, version, gone, last_seen FROM runners WHERE last_seen > $1 ORDER BY name",
+            "SELECT name, incarnation, folder, life_number, pool, slots, draining, version, gone, last_seen FROM runners \
+             WHERE last_seen > $1 ORDER BY name",
         )
         .bind(now - FORGOTTEN_AFTER)
         .fetch_all(&self.readers)
@@ -115,8 +119,14 @@ impl Ledger {
                 } else {
                     RunnerState::Busy
                 };
+                let birth = match (row.folder, row.life_number) {
+                    (Some(folder), Some(number)) => Some(Birth { folder: parse(&folder)?, number: count(number)? }),
+                    _ => None,
+                };
                 Ok(RunnerView {
                     name: parse(&row.name)?,
+                    incarnation: parse(&row.incarnation)?,
+                    birth,
                     pool: parse(&row.pool)?,
                     state,
                     slots: u32::try_from(row.slots).map_err(odd)?,

@@ -2,6 +2,7 @@
 
 use messages::RunnerName;
 
+use crate::rows::to_count;
 use crate::transaction::Tx;
 use crate::writer::Write;
 use crate::{ChangeSubject, LedgerError, RunnerSeen};
@@ -35,10 +36,11 @@ impl Write for Seen {
             return Ok(());
         }
         sqlx::query(
-            "INSERT INTO runners (name, incarnation, pool, slots, draining, version, gone, last_seen) \
-             VALUES ($1, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT (name) DO UPDATE SET \
+            "INSERT INTO runners (name, incarnation, pool, slots, draining, version, gone, last_seen, folder, life_number) \
+             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9) ON CONFLICT (name) DO UPDATE SET \
              incarnation = excluded.incarnation, pool = excluded.pool, slots = excluded.slots, \
-             draining = excluded.draining, version = excluded.version, gone = 0, last_seen = excluded.last_seen",
+             draining = excluded.draining, version = excluded.version, gone = 0, last_seen = excluded.last_seen, \
+             folder = excluded.folder, life_number = excluded.life_number",
         )
         .bind(runner.name.as_str().to_owned())
         .bind(runner.incarnation.to_string())
@@ -47,6 +49,8 @@ impl Write for Seen {
         .bind(i16::from(runner.draining))
         .bind(runner.version.clone())
         .bind(tx.now)
+        .bind(runner.birth.folder.to_string())
+        .bind(to_count(runner.birth.number))
         .execute(&mut tx.conn)
         .await?;
         tx.touched.subject(&ChangeSubject::Runner(runner.name.clone()));

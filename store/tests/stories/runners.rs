@@ -1,6 +1,6 @@
 //! Queues and runners as pages show them.
 
-use messages::Outcome;
+use messages::{Birth, Outcome};
 use store::{RunnerSeen, RunnerState};
 
 use super::fixture::{World, build, life_of};
@@ -9,6 +9,7 @@ fn beat(name: &str, draining: bool) -> RunnerSeen {
     RunnerSeen {
         name: name.parse().expect("a name"),
         incarnation: life_of(name, 1),
+        birth: Birth { folder: uuid::Uuid::nil(), number: 1 },
         pool: messages::PoolName::default(),
         slots: 2,
         draining,

@@ -29,7 +29,7 @@ pub(crate) struct Judgement {
     pub(crate) heard: Heard,
     pub(crate) answer: BeatAnswer,
     /// Attempts of former lives that this one does not have.
-    pub(crate) lost: Vec<AttemptKey>,
+    pub(crate) lost: Vec<(AttemptKey, LossCause)>,
     /// Logs that may be whole.
     pub(crate) check: Vec<AttemptKey>,
 }
@@ -132,9 +132,9 @@ pub(crate) async fn answer(desk: &Arc<Desk>, beats: Vec<(Delivery, Beat)>) -> Re
         }
         desk.send(&Topic::Runner(beat.runner.clone()), &judgement.answer);
         judgement.check.into_iter().for_each(|attempt| desk.check_log(attempt));
-        for (job, attempt) in judgement.lost {
+        for ((job, attempt), cause) in judgement.lost {
             let detail = format!("runner {} started anew without it", beat.runner);
-            collect::lose(desk, job, attempt, LossCause::RunnerLost, &detail).await?;
+            collect::lose(desk, job, attempt, cause, &detail).await?;
         }
         if judgement.heard != Heard::Former && desk.board().roster.is_to_be_noted(&beat.runner) {
             seen.push(runner_seen(beat));
@@ -159,6 +159,7 @@ fn runner_seen(beat: Beat) -> RunnerSeen {
     RunnerSeen {
         name: beat.runner,
         incarnation: beat.incarnation,
+        birth: beat.birth,
         pool: beat.pool,
         slots: beat.slots,
         draining: beat.draining,

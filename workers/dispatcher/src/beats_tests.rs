@@ -16,6 +16,16 @@ fn life(name: &str) -> Incarnation {
     Incarnation(MessageId::of(&[name]).0)
 }
 
+/// `first` and `second` are lives of one folder.
+fn birth(of: &str) -> messages::Birth {
+    let number = match of {
+        "first" => 1,
+        "second" => 2,
+        _ => panic!("no such life"),
+    };
+    messages::Birth { folder: MessageId::of(&["folder"]).0, number }
+}
+
 fn job() -> JobId {
     JobId(MessageId::of(&["job"]).0)
 }
@@ -30,6 +40,7 @@ fn beat(of: &str, sequence: u64) -> Beat {
     Beat {
         runner: "north".parse().expect("a name"),
         incarnation: life(of),
+        birth: birth(of),
         sequence,
         pool: PoolName::default(),
         slots: 1,
@@ -56,7 +67,7 @@ fn board() -> Board {
     let mut board = Board::new(&Settings::default());
     judge(&mut board, &beat("first", 1));
     let runner = "north".parse().expect("a name");
-    board.leases.grant(Proof { runner: &runner, job: job(), attempt: ATTEMPT, token: &token() }, life("first"));
+    board.leases.grant(Proof { runner: &runner, job: job(), attempt: ATTEMPT, token: &token() }, life("first"), true);
     board
 }
 
@@ -82,7 +93,7 @@ fn an_attempt_that_was_claimed_after_the_beat_was_written_is_not_lost_by_it() {
 
 #[test]
 fn what_a_new_life_does_not_list_is_lost_and_what_it_lists_is_kept() {
-    assert_eq!(judge(&mut board(), &beat("second", 1)).lost, [(job(), ATTEMPT)]);
+    assert_eq!(judge(&mut board(), &beat("second", 1)).lost, [((job(), ATTEMPT), LossCause::RunnerLost)]);
     assert!(judge(&mut board(), &finished("second", 1)).lost.is_empty());
 }
 

@@ -13,19 +13,22 @@ use tracing::{debug, error, info};
 use uuid::Uuid;
 
 use crate::desk::Desk;
+use crate::heralds::Heralds;
 use crate::leases::Proof;
 use crate::mailbox::put_aside;
 use crate::probes::Parked;
 use crate::term::Halt;
 
-pub(crate) async fn answer(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>) -> Result<(), Halt> {
+pub(crate) async fn answer(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>, heralds: &Heralds) -> Result<(), Halt> {
     if claims.is_empty() {
         return Ok(());
     }
     // A life that a newer one has followed is dead or about to be: nothing is started there any more.
     let (former, claims): (Vec<_>, Vec<_>) = {
         let board = desk.board();
-        claims.into_iter().partition(|(_, claim)| board.roster.is_former(&claim.runner, claim.incarnation))
+        claims.into_iter().partition(|(_, claim)| {
+            heralds.outdate(claim) || board.roster.is_former(&claim.runner, claim.incarnation, claim.birth)
+        })
     };
     for (delivery, _) in former {
         if let Ok(question) = &delivery.envelope {
@@ -34,12 +37,12 @@ pub(crate) async fn answer(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>) -> 
         delivery.ack().await;
     }
     match desk.ledger.claim(desk.epoch, claims.iter().map(|(_, claim)| request(claim)).collect()).await {
-        Ok(decisions) => hand_out(desk, claims, decisions).await,
+        Ok(decisions) => hand_out(desk, claims, decisions, heralds).await,
         // One of them meets something that does not fit: the others must not wait for it.
         Err(LedgerError::Inconsistent { .. }) => {
             for (delivery, claim) in claims {
                 match desk.ledger.claim(desk.epoch, vec![request(&claim)]).await {
-                    Ok(decisions) => hand_out(desk, vec![(delivery, claim)], decisions).await,
+                    Ok(decisions) => hand_out(desk, vec![(delivery, claim)], decisions, heralds).await,
                     Err(cause @ LedgerError::Inconsistent { .. }) => put_aside(delivery, &cause.to_string()).await,
                     Err(cause) => return Err(cause.into()),
                 }
@@ -61,7 +64,7 @@ fn request(claim: &Claim) -> ClaimRequest {
     }
 }
 
-async fn hand_out(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>, decisions: Vec<ClaimDecision>) {
+async fn hand_out(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>, decisions: Vec<ClaimDecision>, heralds: &Heralds) {
     let replies: Vec<_> = claims
         .into_iter()
         .zip(decisions)
@@ -69,7 +72,7 @@ async fn hand_out(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>, decisions: V
             if let Ok(question) = &delivery.envelope
                 && !is_parked(desk, &claim, question, &decision)
             {
-                reply(desk, question, note(desk, &claim, decision)).await;
+                reply(desk, question, note(desk, &claim, decision, heralds)).await;
             }
             // Also if its answer has to wait: a question without an answer is asked again.
             delivery.ack().await;
@@ -105,20 +108,23 @@ pub(crate) async fn answer_again(desk: &Arc<Desk>, parked: Vec<Parked>) -> Resul
     let replies: Vec<_> = parked
         .into_iter()
         .zip(decisions)
-        .map(async |(parked, decision)| reply(desk, &parked.question, note(desk, &parked.claim, decision)).await)
+        .map(async |(parked, decision)| {
+            reply(desk, &parked.question, note(desk, &parked.claim, decision, &Heralds::default())).await;
+        })
         .collect();
     futures::future::join_all(replies).await;
     Ok(())
 }
 
 /// Brings the board in line with what the ledger decided.
-fn note(desk: &Desk, claim: &Claim, decision: ClaimDecision) -> ClaimAnswer {
+fn note(desk: &Desk, claim: &Claim, decision: ClaimDecision, heralds: &Heralds) -> ClaimAnswer {
     let Claim { runner, job, .. } = claim;
     let mut board = desk.board();
     board.afloat.land(*job);
     match decision {
         ClaimDecision::Run { attempt, token } => {
-            board.leases.grant(Proof { runner, job: *job, attempt, token: &token }, claim.incarnation);
+            let is_known = heralds.name(claim.incarnation) || board.roster.is_heard(runner, claim.incarnation);
+            board.leases.grant(Proof { runner, job: *job, attempt, token: &token }, claim.incarnation, is_known);
             info!(%job, %attempt, %runner, "attempt started");
             ClaimAnswer::Run { attempt, token }
         }

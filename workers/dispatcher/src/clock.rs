@@ -65,7 +65,7 @@ pub(crate) async fn came_back(desk: &Arc<Desk>, tick: &Tick) -> Result<(), Halt>
             // It lives and does not have it: an answer was lost on the way, the job is not to blame.
             (LossCause::Infrastructure, format!("runner {} does not list it", lease.runner))
         } else {
-            (LossCause::RunnerLost, format!("runner {} was not heard for its whole lease", lease.runner))
+            (lease.blame(), format!("runner {} was not heard for its whole lease", lease.runner))
         };
         collect::lose(desk, job, lease.attempt, cause, &detail).await?;
     }

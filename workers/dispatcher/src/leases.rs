@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use messages::{AttemptNumber, AttemptToken, Incarnation, JobId, RunnerName};
-use store::Running;
+use store::{LossCause, Running};
 
 use crate::settled::AttemptKey;
 
@@ -27,6 +27,9 @@ pub(crate) struct Lease {
     /// The life that listed it last.
     pub(crate) life: Incarnation,
     pub(crate) cancelling: bool,
+    /// Its life was heard when it asked, or has listed the attempt since: it began. Otherwise the question may
+    /// have been the last words of a dead one, and nothing was started.
+    pub(crate) has_begun: bool,
     remaining: u32,
 }
 
@@ -37,6 +40,13 @@ pub(crate) struct Proof<'a> {
     pub(crate) job: JobId,
     pub(crate) attempt: AttemptNumber,
     pub(crate) token: &'a AttemptToken,
+}
+
+impl Lease {
+    /// What its loss counts as, if the runner is not heard any more.
+    pub(crate) fn blame(&self) -> LossCause {
+        if self.has_begun { LossCause::RunnerLost } else { LossCause::Infrastructure }
+    }
 }
 
 impl Leases {
@@ -61,18 +71,25 @@ impl Leases {
     /// An attempt that the ledger knows as running.
     pub(crate) fn resume(&mut self, running: Running) {
         let Running { job, attempt, token, runner, incarnation, cancelling, pool: _ } = running;
-        self.insert(job, Lease { attempt, token, runner, life: incarnation, cancelling, remaining: self.full });
+        self.insert(
+            job,
+            Lease { attempt, token, runner, life: incarnation, cancelling, has_begun: true, remaining: self.full },
+        );
     }
 
-    /// A claim was answered with run; for a repeated claim the lease begins anew.
-    pub(crate) fn grant(&mut self, proof: Proof<'_>, life: Incarnation) {
-        let cancelling = self.find(proof).is_some_and(|lease| lease.cancelling);
+    /// A claim was answered with run; for a repeated claim the lease begins anew. `is_known`: the life that
+    /// asked is heard by this dispatcher.
+    pub(crate) fn grant(&mut self, proof: Proof<'_>, life: Incarnation, is_known: bool) {
+        let before = self.find(proof);
+        let cancelling = before.is_some_and(|lease| lease.cancelling);
+        let has_begun = is_known || before.is_some_and(|lease| lease.has_begun);
         let lease = Lease {
             attempt: proof.attempt,
             token: proof.token.clone(),
             runner: proof.runner.clone(),
             life,
             cancelling,
+            has_begun,
             remaining: self.full,
         };
         self.insert(proof.job, lease);
@@ -132,6 +149,7 @@ impl Leases {
         let lease = self.held.get_mut(&proof.job)?;
         lease.remaining = full;
         lease.life = life;
+        lease.has_begun = true;
         Some(lease)
     }
 
@@ -150,9 +168,13 @@ impl Leases {
     }
 
     /// What former lives of a runner hold after its life `now` listed everything that it has.
-    pub(crate) fn left_behind(&self, runner: &RunnerName, now: Incarnation) -> Vec<(JobId, AttemptNumber)> {
+    pub(crate) fn left_behind(&self, runner: &RunnerName, now: Incarnation) -> Vec<(AttemptKey, LossCause)> {
         let left = |lease: &Lease| lease.runner == *runner && lease.life != now;
-        self.held.iter().filter(|(_, lease)| left(lease)).map(|(job, lease)| (*job, lease.attempt)).collect()
+        self.held
+            .iter()
+            .filter(|(_, lease)| left(lease))
+            .map(|(job, lease)| ((*job, lease.attempt), lease.blame()))
+            .collect()
     }
 
     /// One own tick passed. Returns, and forgets, the leases that it ended.

@@ -30,7 +30,7 @@ impl Attempt {
 
 fn granted() -> (Leases, Attempt) {
     let (mut leases, attempt) = (Leases::new(FULL), Attempt::of("one"));
-    leases.grant(attempt.proof(), life("first"));
+    leases.grant(attempt.proof(), life("first"), true);
     (leases, attempt)
 }
 
@@ -74,16 +74,16 @@ fn nobody_renews_or_takes_what_is_not_his() {
 fn a_new_life_leaves_behind_what_it_does_not_list() {
     let (mut leases, kept) = granted();
     let forgotten = Attempt::of("two");
-    leases.grant(forgotten.proof(), life("first"));
+    leases.grant(forgotten.proof(), life("first"), true);
     leases.renew(kept.proof(), life("second"));
     let left = leases.left_behind(&kept.runner, life("second"));
-    assert_eq!(left, [(forgotten.job, AttemptNumber::FIRST)]);
+    assert_eq!(left, [((forgotten.job, AttemptNumber::FIRST), LossCause::RunnerLost)]);
 }
 
 #[test]
 fn a_repeated_claim_does_not_count_twice() {
     let (mut leases, attempt) = granted();
-    leases.grant(attempt.proof(), life("first"));
+    leases.grant(attempt.proof(), life("first"), true);
     assert_eq!((leases.len(), leases.count_of(&attempt.runner)), (1, 1));
 }
 
@@ -103,4 +103,15 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_attempt_whose_asker_was_never_heard_may_not_have_begun_and_is_not_held_against_its_job() {
+    let (mut leases, attempt) = (Leases::new(FULL), Attempt::of("one"));
+    leases.grant(attempt.proof(), life("dead"), false);
+    let left = leases.left_behind(&attempt.runner, life("living"));
+    assert_eq!(left, [((attempt.job, AttemptNumber::FIRST), LossCause::Infrastructure)]);
+    leases.renew(attempt.proof(), life("dead"));
+    let left = leases.left_behind(&attempt.runner, life("living"));
+    assert_eq!(left, [((attempt.job, AttemptNumber::FIRST), LossCause::RunnerLost)], "it was listed, so it began");
 }

@@ -19,6 +19,7 @@ mod collect;
 mod courier;
 mod dead;
 mod desk;
+mod heralds;
 mod intake;
 mod leadership;
 mod leases;

@@ -1,7 +1,8 @@
 //! Reads the reply queue: claims, results, beats and own ticks, a batch at a time.
 //!
 //! Ended attempts and claims of one batch are committed together; they are what somebody waits for.
-//! Beats come after them, so that a result is never asked for again that lies in the same batch; ticks
+//! Beats come after them, so that a result is never asked for again that lies in the same batch (only which
+//! lives they tell of is looked at before, so that nothing is started for a dead one); ticks
 //! come last, so that time never passes before what was heard in it.
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use messages::{Beat, Claim, Finished, HandBack, Malformed, Message, Tick};
 use tracing::debug;
 
 use crate::desk::Desk;
+use crate::heralds::Heralds;
 use crate::mailbox::{Mail, Mailbox, ack_all, put_aside};
 use crate::term::Halt;
 use crate::{beats, claims, clock, collect, probes};
@@ -48,7 +50,8 @@ async fn handle(desk: &Arc<Desk>, batch: Vec<Delivery>) -> Result<(), Halt> {
         }
     }
     let Sorted { claims, finished, hand_backs, beats, ticks } = sorted;
-    let (recorded, answered) = tokio::join!(collect::record(desk, finished), claims::answer(desk, claims));
+    let heralds = Heralds::of(beats.iter().map(|(_, beat)| beat));
+    let (recorded, answered) = tokio::join!(collect::record(desk, finished), claims::answer(desk, claims, &heralds));
     recorded?;
     answered?;
     collect::take_back(desk, hand_backs).await?;

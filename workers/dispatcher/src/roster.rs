@@ -1,10 +1,13 @@
 //! Which runners live, told by their beats. Pure; time is counted in the dispatcher's own ticks.
 //!
+//! Lives of one name are told apart and ordered: by the count that each carries ([`Birth`]), and where
+//! that says nothing (a name that moved to another folder) by who was heard later.
+//!
 //! Must not know what a runner's attempts mean for jobs: that is `leases` and `beats`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use messages::{Beat, Incarnation, JobId, PoolName, RunnerName};
+use messages::{Beat, Birth, Incarnation, JobId, PoolName, RunnerName};
 use store::{RunnerState, RunnerView};
 
 /// How many former lives of one runner are told apart from a new one.
@@ -24,8 +27,7 @@ pub(crate) struct Roster {
 }
 
 struct Known {
-    /// `None`: known from the ledger only; its first beat will tell.
-    life: Option<(Incarnation, u64)>,
+    life: Life,
     former: VecDeque<Incarnation>,
     pool: PoolName,
     slots: u32,
@@ -36,6 +38,15 @@ struct Known {
     seen: bool,
     /// Ticks since the last note in the ledger; `None`: never, or something has changed.
     noted: Option<u32>,
+}
+
+/// The newest life that was heard.
+struct Life {
+    incarnation: Incarnation,
+    /// `None`: noted in the ledger by a version that did not know.
+    birth: Option<Birth>,
+    /// The number of its last beat. `None`: known from the ledger only; its first beat will tell.
+    heard: Option<u64>,
 }
 
 /// What a beat is worth.
@@ -57,19 +68,16 @@ impl Roster {
     }
 
     /// Takes over what the ledger remembers, so that a restart of the dispatcher does not idle runners
-    /// until their next beat.
+    /// until their next beat, and does not take the last words of a dead life for the first of a new one.
     pub(crate) fn remember(&mut self, runner: &RunnerView) {
-        if runner.state == RunnerState::Gone {
-            return;
-        }
         let known = Known {
-            life: None,
+            life: Life { incarnation: runner.incarnation, birth: runner.birth, heard: None },
             former: VecDeque::new(),
             pool: runner.pool.clone(),
             slots: runner.slots,
             draining: runner.state == RunnerState::Draining,
             held: BTreeSet::new(),
-            silent: 0,
+            silent: if runner.state == RunnerState::Gone { self.patience } else { 0 },
             seen: false,
             noted: None,
         };
@@ -78,40 +86,32 @@ impl Roster {
 
     /// Notes a beat.
     pub(crate) fn hear(&mut self, beat: &Beat) -> Heard {
-        let known = self.runners.entry(beat.runner.clone()).or_insert_with(|| Known {
-            life: None,
-            former: VecDeque::new(),
-            pool: beat.pool.clone(),
-            slots: 0,
-            draining: false,
-            held: BTreeSet::new(),
-            silent: 0,
-            seen: false,
-            noted: None,
-        });
-        if known.former.contains(&beat.incarnation) {
-            return Heard::Former;
-        }
-        let heard = match known.life {
-            Some((life, sequence)) if life == beat.incarnation && beat.sequence <= sequence => return Heard::Late,
-            Some((life, _)) if life == beat.incarnation => Heard::Now,
-            Some((life, _)) => {
-                known.former.push_back(life);
-                if known.former.len() > FORMER_LIVES {
-                    known.former.pop_front();
-                }
-                Heard::NewLife
-            }
-            // After a restart of the dispatcher each first beat may be that of a new life.
-            None => Heard::NewLife,
+        let patience = self.patience;
+        let life = Life { incarnation: beat.incarnation, birth: Some(beat.birth), heard: Some(beat.sequence) };
+        let Some(known) = self.runners.get_mut(&beat.runner) else {
+            self.runners.insert(beat.runner.clone(), Known::begin(beat, life));
+            return Heard::NewLife;
         };
+        let heard = known.judge(beat, patience);
+        if matches!(heard, Heard::Late | Heard::Former) {
+            return heard;
+        }
+        if known.life.incarnation != beat.incarnation {
+            let before = std::mem::replace(&mut known.life, life);
+            known.former.retain(|former| *former != beat.incarnation);
+            known.former.push_back(before.incarnation);
+            if known.former.len() > FORMER_LIVES {
+                known.former.pop_front();
+            }
+        } else {
+            known.life = life;
+        }
         known.seen &= heard == Heard::Now;
         let as_before = known.pool == beat.pool && known.slots == beat.slots && known.draining == beat.draining;
         // A runner that was gone is shown as living again without delay.
-        if heard == Heard::NewLife || !as_before || known.silent >= self.patience {
+        if heard == Heard::NewLife || !as_before || known.silent >= patience {
             known.noted = None;
         }
-        known.life = Some((beat.incarnation, beat.sequence));
         known.pool = beat.pool.clone();
         known.slots = beat.slots;
         known.draining = beat.draining;
@@ -131,18 +131,19 @@ impl Roster {
     }
 
     /// Whether a newer life of `runner` has been heard than this one.
-    pub(crate) fn is_former(&self, runner: &RunnerName, life: Incarnation) -> bool {
-        self.runners.get(runner).is_some_and(|known| known.former.contains(&life))
+    pub(crate) fn is_former(&self, runner: &RunnerName, life: Incarnation, birth: Birth) -> bool {
+        self.runners.get(runner).is_some_and(|known| known.is_former(life, birth, self.patience))
     }
 
     /// Where to reach the runner: its life and the number of its last beat.
     pub(crate) fn address(&self, runner: &RunnerName) -> Option<(Incarnation, u64)> {
-        self.runners.get(runner).and_then(|known| known.life)
+        let life = &self.runners.get(runner)?.life;
+        Some((life.incarnation, life.heard?))
     }
 
-    /// Whether the runner was heard within the period, in this life.
+    /// Whether the runner was heard within the period, in this life and by this dispatcher.
     pub(crate) fn is_heard(&self, runner: &RunnerName, life: Incarnation) -> bool {
-        let here = |known: &Known| known.silent < self.patience && known.life.is_some_and(|(now, _)| now == life);
+        let here = |known: &Known| known.silent < self.patience && known.life.is_heard_as(life);
         self.runners.get(runner).is_some_and(here)
     }
 
@@ -155,7 +156,7 @@ impl Roster {
 
     /// Whether the control queue of this life was there since the last break.
     pub(crate) fn is_seen(&self, runner: &RunnerName, life: Incarnation) -> bool {
-        let here = |known: &Known| known.seen && known.life.is_some_and(|(now, _)| now == life);
+        let here = |known: &Known| known.seen && known.life.is_heard_as(life);
         self.runners.get(runner).is_some_and(here)
     }
 
@@ -208,3 +209,53 @@ impl Roster {
         self.runners.values_mut().for_each(|known| known.seen = false);
     }
 }
+
+impl Life {
+    fn is_heard_as(&self, life: Incarnation) -> bool {
+        self.heard.is_some() && self.incarnation == life
+    }
+}
+
+impl Known {
+    fn begin(beat: &Beat, life: Life) -> Self {
+        Self {
+            life,
+            former: VecDeque::new(),
+            pool: beat.pool.clone(),
+            slots: beat.slots,
+            draining: beat.draining,
+            held: beat.held.iter().map(|held| held.job).collect(),
+            silent: 0,
+            seen: false,
+            noted: None,
+        }
+    }
+
+    fn judge(&self, beat: &Beat, patience: u32) -> Heard {
+        if self.is_former(beat.incarnation, beat.birth, patience) {
+            return Heard::Former;
+        }
+        match self.life.heard {
+            Some(sequence) if self.life.incarnation == beat.incarnation => {
+                if beat.sequence > sequence {
+                    Heard::Now
+                } else {
+                    Heard::Late
+                }
+            }
+            // After a restart of the dispatcher each first beat may be that of a new life.
+            _ => Heard::NewLife,
+        }
+    }
+
+    /// By the order of the folder for certain. By the order in which lives were heard only as long as the
+    /// newer one is heard: two runners may have been given one name, and one of them may be dead.
+    fn is_former(&self, life: Incarnation, birth: Birth, patience: u32) -> bool {
+        let is_older = self.life.birth.is_some_and(|now| birth.is_before(now));
+        is_older || (self.former.contains(&life) && self.silent < patience)
+    }
+}
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! What must not go wrong between a commit and its verdict, told with a real broker and a real ledger.
 
+mod lives;
 mod takeover;
 mod world;
 

@@ -45,6 +45,7 @@ fn next(context: &Context) -> Beat {
     Beat {
         runner: context.name.clone(),
         incarnation: context.incarnation,
+        birth: context.birth,
         sequence: lists.sequence,
         pool: context.settings.pool.clone(),
         slots: u32::from(context.settings.slots),

@@ -25,6 +25,7 @@ pub(crate) async fn ask(context: &Context, job: &Job, redelivered: bool) -> Answ
     let claim = Claim {
         runner: context.name.clone(),
         incarnation: context.incarnation,
+        birth: context.birth,
         pool: context.settings.pool.clone(),
         job: job.id,
         redelivered,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker::{Broker, Delivery};
-use messages::{Incarnation, JobId, RunnerName};
+use messages::{Birth, Incarnation, JobId, RunnerName};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +26,7 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) name: RunnerName,
     pub(crate) incarnation: Incarnation,
+    pub(crate) birth: Birth,
     pub(crate) broker: Broker,
     pub(crate) hands: Arc<dyn Hands>,
     /// One permit per slot.
@@ -88,13 +89,19 @@ impl Attempt {
 }
 
 impl Context {
-    pub(crate) fn new(settings: Settings, name: RunnerName, broker: Broker, hands: Arc<dyn Hands>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        (name, birth): (RunnerName, Birth),
+        broker: Broker,
+        hands: Arc<dyn Hands>,
+    ) -> Self {
         let incarnation = Incarnation(uuid::Uuid::new_v4());
         Self {
             slots: Arc::new(Semaphore::new(usize::from(settings.slots))),
             settings,
             name,
             incarnation,
+            birth,
             broker,
             hands,
             beat_now: Notify::new(),

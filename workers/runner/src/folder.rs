@@ -1,13 +1,15 @@
 //! The folder of one runner: the first free `runner-<n>` of the data folder, locked while we live.
 //!
 //! Any number of runners may start on one data folder. The lock makes it safe to remove what a former
-//! life left, and the name kept beside it lets the dispatcher know the runner again.
+//! life left; the name kept beside it lets the dispatcher know the runner again, and the count of lives
+//! lets it tell what a dead life said from what the living one says.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use messages::RunnerName;
+use messages::{Birth, RunnerName};
+use uuid::Uuid;
 
 /// More than any machine has; ends the search on a file system that refuses every lock.
 const MAX_RUNNERS: usize = 10_000;
@@ -17,6 +19,7 @@ const MAX_RUNNERS: usize = 10_000;
 pub(crate) struct Folder {
     pub(crate) path: PathBuf,
     pub(crate) name: RunnerName,
+    pub(crate) birth: Birth,
     _lock: File,
 }
 
@@ -32,8 +35,9 @@ pub(crate) fn take(data: &Path, name: Option<RunnerName>) -> io::Result<Folder> 
                     Some(name) => name,
                     None => known_name(&path, number)?,
                 };
+                let birth = count_life(&path)?;
                 // Absolute, because the supervisor starts elsewhere.
-                return Ok(Folder { path: path.canonicalize()?, name, _lock: lock });
+                return Ok(Folder { path: path.canonicalize()?, name, birth, _lock: lock });
             }
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(cause)) => return Err(cause),
@@ -53,6 +57,25 @@ fn known_name(folder: &Path, number: usize) -> io::Result<RunnerName> {
     fs::write(&beside, format!("{name}\n"))?;
     fs::rename(&beside, &file)?;
     Ok(name)
+}
+
+/// Counts the life that begins, on the disk before anything is said: a number that came twice would be
+/// worse than none.
+fn count_life(folder: &Path) -> io::Result<Birth> {
+    let file = folder.join("lives");
+    let last = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Birth>(&text).ok());
+    // Without a legible count it is another folder to the dispatcher, and nothing is concluded from numbers.
+    let birth = last.map_or_else(
+        || Birth { folder: Uuid::new_v4(), number: 1 },
+        |last| Birth { number: last.number.saturating_add(1), ..last },
+    );
+    let beside = folder.join("lives.new");
+    let mut new = File::create(&beside)?;
+    new.write_all(&serde_json::to_vec(&birth)?)?;
+    new.sync_all()?;
+    fs::rename(&beside, &file)?;
+    File::open(folder)?.sync_all()?;
+    Ok(birth)
 }
 
 /// The random end keeps two machines of one name, or two data folders of one machine, apart.
@@ -86,6 +109,19 @@ mod tests {
         drop(first);
         let again = take(data.path(), None).expect("takes");
         assert_eq!((again.path, again.name), (path, name));
+    }
+
+    #[test]
+    fn lives_of_one_folder_are_counted_and_a_damaged_count_begins_another_order() {
+        let data = tempfile::tempdir().expect("temporary folder");
+        let births: Vec<Birth> = (0..3).map(|_| take(data.path(), None).expect("takes").birth).collect();
+        assert!(births[0].is_before(births[1]) && births[1].is_before(births[2]));
+        let other = take(data.path(), None).expect("takes");
+        let path = other.path.clone();
+        drop(other);
+        fs::write(path.join("lives"), "{\"folder\":").expect("writable");
+        let damaged = take(data.path(), None).expect("takes").birth;
+        assert!(!damaged.is_before(births[2]) && !births[2].is_before(damaged));
     }
 
     #[test]

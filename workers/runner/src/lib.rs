@@ -42,7 +42,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker::{Broker, Consumer, Event, Listener, Queue, RefusedError};
-use messages::{Finished, PoolName, RunnerName};
+use messages::{Birth, Finished, PoolName, RunnerName};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -143,6 +143,8 @@ pub async fn run(settings: Settings, broker: Broker, stop: Stop) -> Result<(), R
 pub struct Life {
     /// How it is called.
     pub name: RunnerName,
+    /// Where it stands among the lives of its folder.
+    pub birth: Birth,
     /// Results of former lives that are not recorded yet.
     pub owed: Vec<(Arc<dyn Kept>, Finished)>,
 }
@@ -159,7 +161,7 @@ pub async fn run_with(
     stop: Stop,
 ) -> Result<(), RunnerError> {
     settings.slots = settings.slots.max(1);
-    let context = Arc::new(Context::new(settings, life.name, broker, hands));
+    let context = Arc::new(Context::new(settings, (life.name, life.birth), broker, hands));
     // Whatever ends this function ends its tasks, and with them every job's tree.
     let _life = context.life.clone().drop_guard();
     tokio::select! {
@@ -202,7 +204,7 @@ fn open(settings: &Settings) -> std::io::Result<(folder::Folder, Machine, Life)>
         max_log_bytes: settings.max_log_bytes,
     };
     let owed = left.results.into_iter().map(|(entry, finished)| (Arc::new(entry) as Arc<dyn Kept>, finished));
-    let life = Life { name: folder.name.clone(), owed: owed.collect() };
+    let life = Life { name: folder.name.clone(), birth: folder.birth, owed: owed.collect() };
     Ok((folder, machine, life))
 }
 

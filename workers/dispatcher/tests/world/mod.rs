@@ -9,9 +9,9 @@ use broker::{Broker, Consumer, Delivery, Embedded, Event, Exchange, Listener, Ou
 use dispatcher::{DispatcherError, Settings};
 use jiff::Timestamp;
 use messages::{
-    Arrival, AttemptNumber, AttemptOrder, AttemptToken, Author, Beat, BeatAnswer, ChangedPaths, Claim, ClaimAnswer,
-    CommitSeen, Envelope, Finished, FinishedAttempt, HandBack, Incarnation, Job, JobId, LogChunk, Message, MessageId,
-    Outcome, PipelineSource, PoolName, Recorded, RepositorySource, RunnerName, RunningAttempt,
+    Arrival, AttemptNumber, AttemptOrder, AttemptToken, Author, Beat, BeatAnswer, Birth, ChangedPaths, Claim,
+    ClaimAnswer, CommitSeen, Envelope, Finished, FinishedAttempt, HandBack, Incarnation, Job, JobId, LogChunk, Message,
+    MessageId, Outcome, PipelineSource, PoolName, Recorded, RepositorySource, RunnerName, RunningAttempt,
 };
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
@@ -254,6 +254,7 @@ pub(crate) struct Runner {
     broker: Broker,
     pub(crate) name: RunnerName,
     pub(crate) life: Incarnation,
+    birth: Birth,
     slots: u32,
     /// `None`: cut off, see [`Runner::cut_off`].
     ears: Option<Ears>,
@@ -278,10 +279,18 @@ impl Runner {
     pub(crate) fn start(bus: &Embedded, name: &str, slots: u32) -> Self {
         let broker = bus.connect(role(name));
         let life = Incarnation(Uuid::new_v4());
+        let birth = Birth { folder: Uuid::new_v4(), number: 1 };
         let name: RunnerName = name.parse().expect("a name");
-        let mut runner = Self { broker, name, life, slots, ears: None, sequence: 0 };
+        let mut runner = Self { broker, name, life, birth, slots, ears: None, sequence: 0 };
         runner.reconnect();
         runner
+    }
+
+    /// The same runner, started anew in its folder.
+    pub(crate) fn next_life(&self, bus: &Embedded) -> Self {
+        let mut next = Self::start(bus, self.name.as_str(), self.slots);
+        next.birth = Birth { number: self.birth.number + 1, ..self.birth };
+        next
     }
 
     /// Nothing reaches it any more and its deliveries are void; what it says still arrives.
@@ -317,6 +326,7 @@ impl Runner {
         let beat = Beat {
             runner: self.name.clone(),
             incarnation: self.life,
+            birth: self.birth,
             sequence: self.sequence,
             pool: PoolName::default(),
             slots: self.slots,
@@ -328,6 +338,17 @@ impl Runner {
         };
         self.say(&Topic::Beat(self.name.clone()), &beat, MessageId(Uuid::new_v4())).await;
         self.sequence
+    }
+
+    /// Beats with these attempts, waits until that beat is answered, and returns the first order.
+    pub(crate) async fn beat_until_answered(&mut self, running: &[&Held]) -> AttemptOrder {
+        let sequence = self.beat(running, &[]).await;
+        loop {
+            let answer: BeatAnswer = next_of(&mut self.ears().control, "an answer").await;
+            if answer.incarnation == self.life && answer.sequence >= sequence {
+                return answer.orders.into_iter().next().expect("an order");
+            }
+        }
     }
 
     /// The first order for this attempt in any answer to come.
@@ -367,13 +388,23 @@ impl Runner {
         self.ask(job, true).await
     }
 
+    /// Claims, and does not live to hear the answer.
+    pub(crate) async fn ask_in_vain(&self, job: JobId) {
+        let question = self.question(job, false);
+        self.broker.publish(question).await.expect("sent");
+    }
+
     async fn ask(&self, job: JobId, redelivered: bool) -> ClaimAnswer {
-        let claim =
-            Claim { runner: self.name.clone(), incarnation: self.life, pool: PoolName::default(), job, redelivered };
-        let envelope = Envelope::of(&claim, MessageId(Uuid::new_v4())).expect("small");
-        let question = Outgoing::new(Exchange::Results, Topic::Claim(self.name.clone()).key(), envelope);
+        let question = self.question(job, redelivered);
         let answer = self.broker.request(question, PATIENCE).await.expect("answered");
         answer.open().expect("an answer")
+    }
+
+    fn question(&self, job: JobId, redelivered: bool) -> Outgoing {
+        let (runner, incarnation, birth) = (self.name.clone(), self.life, self.birth);
+        let claim = Claim { runner, incarnation, birth, pool: PoolName::default(), job, redelivered };
+        let envelope = Envelope::of(&claim, MessageId(Uuid::new_v4())).expect("small");
+        Outgoing::new(Exchange::Results, Topic::Claim(self.name.clone()).key(), envelope)
     }
 
     pub(crate) async fn claim_to_run(&self, job: JobId) -> Held {
