@@ -61,6 +61,32 @@ async fn a_corrupt_ledger_is_named_and_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn nothing_to_test_is_no_good_end_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let repository = crate::world::Repository::new(folder.path(), "app");
+    let path = repository.path().display().to_string();
+    let data = folder.path().join("data").display().to_string();
+    refused(&["up", &path, "--data", &data, "--once"], 3, &["nothing to test", "--branch"]).await;
+    repository.push_job("true");
+    let mistyped = ["up", &path, "--data", &data, "--once", "--branch", "mian"];
+    refused(&mistyped, 3, &["nothing to test", "--branch"]).await;
+}
+
+#[tokio::test]
+async fn a_repository_that_is_named_twice_is_watched_once_and_that_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let repository = crate::world::Repository::new(folder.path(), "app");
+    repository.push_job("true");
+    let mut command = thump();
+    command.args(["up", "--once", "--data"]).arg(folder.path().join("data")).arg(repository.path());
+    command.arg(repository.path().join("objects").join(".."));
+    let (code, out, err) = finish(command).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("objects/.. is the same repository and is watched once"), "{out}");
+    assert_eq!(out.matches("passed").count(), 1, "{out}");
+}
+
+#[tokio::test]
 async fn an_unreachable_remote_is_named_and_others_are_tested() {
     let folder = tempfile::tempdir().expect("a folder");
     let repository = crate::world::Repository::new(folder.path(), "app");

@@ -48,6 +48,35 @@ on_both_brokers! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_mistake_in_a_question_is_answered_in_the_same_form() {
+    let (world, repository) = World::running(Carrier::Embedded).await;
+    let commit = repository.push_job("true");
+    assert_eq!(world.verdict(&commit).await, "passed");
+    let job = world.builds(&commit).await[0]["jobs"][0]["id"].as_str().expect("an id").to_owned();
+    let client = reqwest::Client::new();
+    let at = |path: &str| format!("{}{path}", world.server());
+    let wrong = [
+        (client.get(at("/api/v1/builds?limit=many")), 400, "limit"),
+        (client.get(at("/api/v1/builds?commit=xyz")), 400, "commit"),
+        (client.get(at(&format!("/api/v1/jobs/{job}/log?attempt=-1"))), 400, "attempt"),
+        (client.get(at("/api/v1/builds/%ff")), 400, "address"),
+        (client.get(at("/api/v1/builds/nobody")), 404, "build"),
+        (client.get(at("/no/such/page")), 404, "page"),
+        (client.delete(at("/api/v1/builds")).header("content-type", "application/json"), 405, "method"),
+    ];
+    for (request, status, says) in wrong {
+        let answer = request.send().await.expect("an answer");
+        let (url, found) = (answer.url().clone(), answer.status());
+        let kind = answer.headers()["content-type"].to_str().expect("text").to_owned();
+        let text = answer.text().await.expect("a text");
+        assert_eq!((found.as_u16(), kind.as_str()), (status, "application/problem+json"), "{url}: {text}");
+        let problem: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(problem["status"], status, "{url}");
+        assert!(problem["detail"].as_str().expect("a detail").contains(says), "{url}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_client_commands_tell_the_same_as_the_api() {
     let (world, repository) = World::running(Carrier::Embedded).await;
     let good = repository.push_job("echo the good one");

@@ -27,6 +27,26 @@ on_both_brokers! {
     }
 }
 
+on_both_brokers! {
+    async fn after_a_stop_a_copy_of_the_ledgers_main_file_is_a_backup(carrier) {
+        let (mut world, repository) = World::running(carrier).await;
+        let commit = repository.push_job("true");
+        assert_eq!(world.verdict(&commit).await, "passed");
+        let (name, data) = if carrier == Carrier::Embedded { ("up", "data") } else { ("dispatcher", "dispatcher") };
+        world.process(name).signal(Signal::TERM);
+        assert!(world.process(name).ends().await.success());
+
+        let elsewhere = world.path("backup");
+        std::fs::create_dir(&elsewhere).expect("a folder");
+        let copy = elsewhere.join("ledger.db");
+        std::fs::copy(world.path(data).join("dispatcher/ledger.db"), &copy).expect("copied");
+        let ledger = store::Ledger::open(&format!("sqlite:{}", copy.display()), &elsewhere).await.expect("it opens");
+        let filter = store::BuildFilter { commit: Some(commit), limit: 1, ..store::BuildFilter::default() };
+        let build = ledger.builds(filter).await.expect("read").pop().expect("the build is in the copy");
+        assert_eq!(build.verdict, Some(messages::Verdict::Passed));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_gives_the_job_back_and_it_costs_nothing() {
     let mut world = World::new(Carrier::Rabbit).await;

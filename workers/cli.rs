@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Everything in one process: watch, test, show
     #[command(
-        after_help = "Examples:\n  thump up                      the repository one stands in\n  thump up ../a.git ../b        two local repositories\n  thump up https://host/x.git   a remote one\n  thump up . --once             test the current tips, exit 0 or 1"
+        after_help = "Examples:\n  thump up                      the repository one stands in\n  thump up ../a.git ../b        two local repositories\n  thump up https://host/x.git   a remote one\n  thump up . --once             test the current tips, exit 0 or 1 (3: nothing to test)"
     )]
     Up(UpOptions),
     /// Role: watch repositories and announce their commits
@@ -149,7 +149,8 @@ pub(crate) struct UpOptions {
     pub(crate) serve: ServeOptions,
     #[command(flatten)]
     pub(crate) runner: RunnerOptions,
-    /// Test the current tips, print the verdicts and exit: 0 if all are good, else 1
+    /// Test the current tips, print the verdicts and exit: 0 if all are good, 1 if not, 3 if there is nothing
+    /// to test or a repository cannot be read
     #[arg(long)]
     pub(crate) once: bool,
 }

@@ -1,4 +1,4 @@
-//! `thump up --once`: test the current tips, print the verdicts, exit 0 or 1.
+//! `thump up --once`: test the current tips, print the verdicts, exit 0 or 1; 3 if there is nothing to test.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,6 @@ use observer::AnnouncedTip;
 use store::{BuildFilter, BuildView, Ledger, LedgerError, State};
 
 use crate::exit::Exit;
-use crate::inspect::say;
 use crate::shutdown::Shutdown;
 use crate::verdicts;
 
@@ -25,7 +24,11 @@ pub(crate) async fn run(
     };
     let report = report.map_err(|cause| Exit::failed(cause.to_string()))?;
     if report == observer::OnceReport::default() {
-        say("nothing to test: no repository has a commit on a watched ref");
+        // Not good: a script whose repository or pattern is mistyped must not be told that all is well.
+        return Err(Exit::not_found(
+            "nothing to test: no watched repository has a commit on a watched branch or tag\n  \
+             try   git push, or --branch and --tag with patterns that match",
+        ));
     }
     let waiting = wait_for_all(ledger, &report.announced);
     let verdicts = tokio::select! {

@@ -58,13 +58,17 @@ pub(crate) async fn dispatch(options: DispatchOptions) -> Result<Exit, Exit> {
         broker.clone(),
         stop_serving.clone(),
     ));
-    until_up(&broker, &shutdown).await?;
-    let outcome = dispatcher::run(dispatching(), broker.clone(), ledger, shutdown.drain.clone()).await;
+    let outcome = match until_up(&broker, &shutdown).await {
+        Ok(()) => dispatcher::run(dispatching(), broker.clone(), ledger.clone(), shutdown.drain.clone())
+            .await
+            .map_err(|cause| Exit::failed(cause.to_string())),
+        Err(exit) => Err(exit),
+    };
     stop_serving.cancel();
     drop(page.await);
     broker.close().await;
-    outcome.map_err(|cause| Exit::failed(cause.to_string()))?;
-    Ok(Exit::GOOD)
+    close_ledger(&ledger).await;
+    outcome.map(|()| Exit::GOOD)
 }
 
 /// `thump run`
@@ -122,6 +126,9 @@ pub(crate) fn observing(settings: &Settings, name: Option<&str>) -> Result<obser
 pub(crate) fn say_watched(observing: &observer::Settings) {
     for watched in &observing.repositories {
         say(&format!("watching  {}  {}", watched.source.name, crate::verdicts::shown(&watched.source.url)));
+        for also in &watched.also_typed {
+            say(&format!("          {} is the same repository and is watched once", crate::verdicts::shown(also)));
+        }
     }
 }
 
@@ -148,6 +155,13 @@ pub(crate) fn running(settings: &Settings, name: Option<RunnerName>) -> Result<r
 pub(crate) async fn open_ledger(settings: &Settings) -> Result<Ledger, Exit> {
     let data = folder(&settings.data.value, "dispatcher")?;
     Ledger::open(&settings.store.value, &data).await.map_err(|cause| Exit::failed(cause.to_string()))
+}
+
+/// After the last write: makes the ledger's main file whole.
+pub(crate) async fn close_ledger(ledger: &Ledger) {
+    if let Err(cause) = ledger.close().await {
+        tracing::warn!(%cause, "the ledger's main file is not whole yet; the rest lies in the -wal file beside it");
+    }
 }
 
 /// Takes the port of page and API.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::UpOptions;
 use crate::exit::Exit;
 use crate::inspect::{count, say};
-use crate::roles::{bind, dispatching, observing, open_ledger, role, running, say_watched, until_up};
+use crate::roles::{bind, close_ledger, dispatching, observing, open_ledger, role, running, say_watched, until_up};
 use crate::settings::{BrokerChoice, Settings, Typed};
 use crate::shutdown::Shutdown;
 use crate::{once, verdicts};
@@ -96,6 +96,7 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
     if let Some(page) = page {
         drop(page.await);
     }
+    close_ledger(&ledger).await;
     exit
 }
 

@@ -1,13 +1,14 @@
 //! The JSON API: every page's data, and the commands.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use jiff::Timestamp;
 use messages::{BuildId, JobId};
 use serde::Deserialize;
 use store::BuildFilter;
 
 use crate::Desk;
+use crate::asked::Asked;
 use crate::error::Problem;
 use crate::json::{Build, Builds, JobInFull, Queue, Queues, Runner, Runners};
 
@@ -27,7 +28,7 @@ pub(crate) struct BuildsQuery {
 
 pub(crate) async fn builds(
     State(desk): State<Desk>,
-    Query(query): Query<BuildsQuery>,
+    Asked(query): Asked<BuildsQuery>,
 ) -> Result<Json<Builds>, Problem> {
     if let Some(commit) = &query.commit {
         let fits = (4..=64).contains(&commit.len())

@@ -4,6 +4,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use store::{LedgerError, LogError};
 
+/// The content type of every error.
+pub(crate) const PROBLEM: &str = "application/problem+json";
+
 /// A refusal with its status and one sentence.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -27,6 +30,13 @@ impl Problem {
     pub(crate) fn of(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into() }
     }
+
+    /// The problem as JSON.
+    pub(crate) fn body(&self) -> String {
+        let title = self.status.canonical_reason().unwrap_or("error");
+        let status = self.status.as_u16();
+        serde_json::json!({"type": "about:blank", "title": title, "status": status, "detail": self.detail}).to_string()
+    }
 }
 
 impl From<LedgerError> for Problem {
@@ -46,8 +56,6 @@ impl From<LogError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("error");
-        let body = serde_json::json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail});
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        (self.status, [(header::CONTENT_TYPE, PROBLEM)], self.body()).into_response()
     }
 }

@@ -48,7 +48,7 @@ impl Guard {
 pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let mut response = match refusal(&guard, request.method(), request.headers()) {
         Some(problem) => problem.into_response(),
-        None => next.run(request).await,
+        None => crate::asked::explained(next.run(request).await),
     };
     let headers = response.headers_mut();
     for (name, value) in [

@@ -5,6 +5,7 @@
 //! know: git, processes, AMQP.
 
 mod api;
+mod asked;
 mod error;
 mod events;
 mod guard;

@@ -1,7 +1,7 @@
 //! A job's log as text/plain, whole or by range (RFC 9110, section 14), streamed from the file.
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::Desk;
 use crate::api::{job_id, no_job};
+use crate::asked::Asked;
 use crate::error::Problem;
 
 /// How much of a log is in memory for one reader.
@@ -23,7 +24,7 @@ pub(crate) struct LogQuery {
 pub(crate) async fn log(
     State(desk): State<Desk>,
     Path(id): Path<String>,
-    Query(query): Query<LogQuery>,
+    Asked(query): Asked<LogQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let job = job_id(&id)?;

@@ -24,6 +24,7 @@ pub struct Ledger {
     pub(crate) readers: Pool,
     logs: Logs,
     leader_file: PathBuf,
+    file: SameFile,
     /// Held as long as this process leads, so that its end, however it comes, ends the leadership.
     leadership: Arc<Mutex<Option<(Epoch, File)>>>,
 }
@@ -47,12 +48,23 @@ impl Ledger {
         let file = SameFile::at(&path).map_err(|cause| unusable(&cause))?;
         let logs = Logs::open(&data.join("logs")).map_err(|cause| unusable(&cause))?;
         Ok(Self {
-            writer: Writer::start(connection, file, last_change),
+            writer: Writer::start(connection, file.clone(), last_change),
             readers,
             logs,
+            file,
             leader_file: sqlite::leader_file(&path),
             leadership: Arc::default(),
         })
+    }
+
+    /// The last call, when nothing is written any more: readers end, and all that is committed moves into
+    /// the main file, so that a copy of that file alone is a backup. Every clone can be read no more.
+    ///
+    /// # Errors
+    /// Another process is in the way. Nothing is lost: the rest lies beside the main file, as ever.
+    pub async fn close(&self) -> Result<(), LedgerError> {
+        self.readers.close().await;
+        sqlite::gather(&self.file).await
     }
 
     /// The logs of all attempts.

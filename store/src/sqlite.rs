@@ -211,6 +211,7 @@ impl From<sqlx::Error> for LedgerError {
 
 /// Knows the file that was opened. SQLite goes on writing into a file that was deleted or replaced, and
 /// nobody would ever read what it wrote there.
+#[derive(Clone)]
 pub(crate) struct SameFile {
     path: PathBuf,
     device_and_inode: (u64, u64),
@@ -239,6 +240,20 @@ impl SameFile {
     /// How to connect to it again, but not to a new one in its place.
     pub(crate) fn options(&self) -> SqliteConnectOptions {
         writer_options(&self.path).create_if_missing(false)
+    }
+}
+
+/// Moves everything that is committed into the main file, so that a copy of it alone is a whole ledger.
+/// Another process that reads at this moment may be in the way; then the rest stays beside it.
+pub(crate) async fn gather(file: &SameFile) -> Result<(), LedgerError> {
+    file.check()?;
+    let mut connection = file.options().connect().await?;
+    let outcome: Result<(i64, i64, i64), _> =
+        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await;
+    connection.close().await?;
+    match outcome? {
+        (0, ..) => Ok(()),
+        _ => Err(LedgerError::Unavailable { cause: "another process reads or writes it".to_owned() }),
     }
 }
 

@@ -49,7 +49,7 @@ impl Message for Finished {
 pub enum Outcome {
     /// Every step ended with 0.
     Passed,
-    /// A step ended otherwise: the code under test failed.
+    /// A step ended otherwise, or left no directory for the next one to start in: the code under test failed.
     Failed,
     /// The time limit ended it.
     TimedOut,

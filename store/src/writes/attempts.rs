@@ -123,6 +123,10 @@ fn in_words(report: &Finished) -> String {
     let last = report.steps.last().map(|step| (report.steps.len(), step.end));
     match (&report.outcome, last) {
         (Outcome::Passed, _) => "passed".into(),
+        // Every step that started is green: the next one did not start, and the job itself was in its way.
+        (Outcome::Failed, Some((number, StepEnd::Exited { code: 0 }))) => {
+            format!("step {} could not start: the steps before it left no directory to start in", number + 1)
+        }
         (Outcome::Failed, Some((number, StepEnd::Exited { code }))) => format!("step {number} exited with {code}"),
         (Outcome::Failed, Some((number, StepEnd::Signalled { signal }))) => {
             format!("step {number} was ended by signal {signal}")

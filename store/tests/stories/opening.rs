@@ -118,6 +118,23 @@ async fn a_file_without_the_right_to_write_is_unusable_and_not_changed() {
 }
 
 #[tokio::test]
+async fn after_a_close_the_main_file_alone_is_a_whole_backup() {
+    let world = World::start().await;
+    let build_id = world.push(1, &[("test", &[])]).await;
+    world.ledger.builds(store::BuildFilter { limit: 9, ..store::BuildFilter::default() }).await.expect("read");
+    // Another process has it open all the while.
+    let other = open_in(&world.folder).await;
+    let main_only = fs::read(world.file()).expect("read");
+    world.ledger.close().await.expect("closed");
+    assert_ne!(fs::read(world.file()).expect("read"), main_only, "the story has something to gather");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    fs::copy(world.file(), elsewhere.path().join("ledger.db")).expect("copied");
+    let copy = open_in(&elsewhere).await;
+    assert!(copy.build(build_id).await.expect("read").is_some());
+    assert!(other.build(build_id).await.expect("read").is_some(), "others go on");
+}
+
+#[tokio::test]
 async fn two_processes_may_create_the_same_ledger_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite:{}", folder.path().join("deep/er/ledger.db").display());

@@ -23,6 +23,8 @@ pub struct Watched {
     pub source: RepositorySource,
     /// How the observer looks at it.
     pub location: Location,
+    /// What else was typed that means the same repository, without passwords.
+    pub also_typed: Vec<String>,
 }
 
 /// How the observer looks at a repository.
@@ -36,7 +38,7 @@ pub enum Location {
 
 /// Turns what was typed into watched repositories. Each item is a path of a repository (bare or not, or
 /// anywhere inside a working tree), a URL (https, http, ssh, git, file) or `user@host:path`; `NAME=`
-/// before it chooses its name. An item that is typed twice is watched once.
+/// before it chooses its name. What is typed twice is watched once, and [`Watched::also_typed`] tells.
 ///
 /// `data` is the observer's own folder; the names given out are kept there, so that a location keeps
 /// its name for ever.
@@ -53,8 +55,10 @@ pub fn resolve(typed: &[String], data: &Path) -> Result<Vec<Watched>, Vec<Reposi
     };
     for given in typed {
         match resolve_one(given, &mut names) {
-            Ok(watched) if found.iter().any(|other| other.location == watched.location) => {}
-            Ok(watched) => found.push(watched),
+            Ok(watched) => match found.iter_mut().find(|other| other.location == watched.location) {
+                Some(other) => other.also_typed.push(without_password(given)),
+                None => found.push(watched),
+            },
             Err(problem) => errors.push(failed(given, problem)),
         }
     }
@@ -76,7 +80,7 @@ fn resolve_one(given: &str, names: &mut Names) -> Result<Watched, Problem> {
         return Err(Problem::NotText);
     }
     let name = names.name(&url, wish)?;
-    Ok(Watched { source: RepositorySource { name, url }, location })
+    Ok(Watched { source: RepositorySource { name, url }, location, also_typed: Vec::new() })
 }
 
 /// Splits `NAME=LOCATION`. A path with `=` in it stays whole if it exists.

@@ -36,6 +36,7 @@ fn a_repository_is_watched_once_and_two_of_one_name_are_told_apart() {
     let typed = [&one, &one, &two].map(|repo| repo.path.display().to_string());
     let found = resolve(&typed, data.path()).expect("repositories");
     assert_eq!(found.len(), 2);
+    assert_eq!((found[0].also_typed.as_slice(), found[1].also_typed.len()), ([typed[1].clone()].as_slice(), 0));
     assert_ne!(found[0].source.name, found[1].source.name);
     let again = resolve(&typed[2..], data.path()).expect("repositories");
     assert_eq!(again[0], found[1]);

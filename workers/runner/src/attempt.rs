@@ -184,6 +184,17 @@ fn judge(told: Told, steps: Vec<String>, stopped: Option<StopWhy>, log: &mut Log
         Some(End::Done) => Outcome::Failed,
         Some(End::TimedOut) => Outcome::TimedOut,
         Some(End::Stopped) => Outcome::Cancelled,
+        Some(End::DirectoryGone { why }) => {
+            let number = results.len() + 1;
+            log.say(&format!(
+                "thump: step {number} cannot start: the steps before it left no directory to start in: {why}"
+            ));
+            Outcome::Failed
+        }
+        Some(End::Unfit { why }) => {
+            let detail = format!("step {} cannot be given to a shell: {why}", results.len() + 1);
+            return errored(ErroredKind::Pipeline, &detail, false, log);
+        }
         Some(End::NotStarted { why }) => return host("start a process", &why, log),
         None => return host("keep the supervisor of the job", "it was killed, perhaps by the job", log),
     };

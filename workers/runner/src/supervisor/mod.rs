@@ -115,7 +115,7 @@ impl Supervisor {
             let began = Instant::now();
             let child = match self.reaper.spawn(|| self.spawn(step)) {
                 Ok(child) => child,
-                Err(cause) => return Ok(Some(End::NotStarted { why: cause.to_string() })),
+                Err(cause) => return Ok(Some(self.not_started(index, &cause))),
             };
             let Some(pid) = reaper::pid_of(&child) else {
                 return Ok(Some(End::NotStarted { why: "the process id is out of range".into() }));
@@ -145,6 +145,20 @@ impl Supervisor {
             }
         }
         Ok(Some(End::Done))
+    }
+
+    /// Whose fault it is that a step did not start. The directory was there when the job began, so before
+    /// the first step its absence is the machine's, and later the job's own. A missing shell, or no more
+    /// processes or memory, may be anybody's.
+    fn not_started(&self, index: usize, cause: &io::Error) -> End {
+        // The very call that the new process fails at; this one stands in no directory that matters.
+        match std::env::set_current_dir(&self.begin.dir) {
+            Err(gone) if index > 0 => End::DirectoryGone { why: gone.to_string() },
+            _ if matches!(cause.kind(), io::ErrorKind::ArgumentListTooLong | io::ErrorKind::InvalidInput) => {
+                End::Unfit { why: cause.to_string() }
+            }
+            Err(_) | Ok(()) => End::NotStarted { why: cause.to_string() },
+        }
     }
 
     /// `-e`, so that a step of several lines stops at the first that fails, as everybody expects.

@@ -66,7 +66,17 @@ pub(crate) enum End {
     TimedOut,
     /// An order ended them.
     Stopped,
-    /// A step could not be started.
+    /// A step could not be started in its directory, which the steps before it removed, replaced or locked.
+    DirectoryGone {
+        /// The system's words.
+        why: String,
+    },
+    /// A step that can be given to no process: its text or environment is too long, or holds a zero byte.
+    Unfit {
+        /// The system's words.
+        why: String,
+    },
+    /// A step could not be started for a reason that no step is known to have made.
     NotStarted {
         /// The system's words.
         why: String,

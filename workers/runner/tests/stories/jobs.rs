@@ -42,6 +42,41 @@ async fn the_first_red_step_ends_the_job_with_its_exit_code() {
 }
 
 #[tokio::test]
+async fn a_job_that_takes_its_own_directory_away_fails_and_the_runner_goes_on() {
+    let world = World::new().await;
+    let runner = world.start();
+    let acts = [
+        r#"rm -rf "$THUMP_WORKSPACE""#,
+        r#"cd /; rm -rf "$(dirname "$THUMP_WORKSPACE")""#,
+        r#"rm -rf "$THUMP_WORKSPACE"; echo x >"$THUMP_WORKSPACE""#,
+        r#"rm -rf "$THUMP_WORKSPACE"; ln -s nowhere "$THUMP_WORKSPACE""#,
+        r#"mv "$THUMP_WORKSPACE" "$TMPDIR""#,
+    ];
+    for act in acts {
+        let job = world.queue(&[act, "echo not reached"]).await;
+        let (finished, log) = world.result(&job).await;
+        assert_eq!(finished.outcome, Outcome::Failed, "{act}: {log}");
+        assert_eq!(finished.steps.len(), 1, "only the first one started");
+        assert!(log.contains("step 2 cannot start") && !log.contains("\nnot reached"), "{log}");
+    }
+    let job = world.queue(&["cat hello.txt"]).await;
+    assert_eq!(world.result(&job).await.0.outcome, Outcome::Passed);
+    runner.drain().await;
+}
+
+#[tokio::test]
+async fn a_step_that_no_process_can_be_given_is_not_tried_again() {
+    let world = World::new().await;
+    let runner = world.start();
+    for step in ["echo \0".to_owned(), format!("echo {}", "x".repeat(200_000))] {
+        let job = world.queue(&["true", &step]).await;
+        let (finished, log) = world.result(&job).await;
+        assert_eq!(reason(&finished.outcome), (ErroredKind::Pipeline, false), "{log}");
+    }
+    runner.drain().await;
+}
+
+#[tokio::test]
 async fn each_job_finds_a_fresh_checkout_of_its_own_commit() {
     let world = World::new().await;
     let runner = world.start();
