@@ -10,6 +10,7 @@
 //! dispatcher --BeatAnswer-->  runner              continue, cancel, void or recorded (beat.rs)
 //! runner     --LogChunk-->    dispatcher          bytes that the job wrote (log.rs)
 //! runner     --Finished-->    dispatcher          how the attempt ended (report.rs)
+//! runner     --TestResults--> dispatcher          what its tests said (tests.rs)
 //! ```
 //!
 //! Apart from everything else because every role speaks these words. Must not know: time, network,
@@ -25,6 +26,7 @@ mod ids;
 mod job;
 mod log;
 mod report;
+mod tests;
 mod verdict;
 
 pub use beat::{AttemptOrder, Beat, BeatAnswer, FinishedAttempt, HeldJob, Order, RunningAttempt};
@@ -42,4 +44,8 @@ pub use ids::{
 pub use job::{Job, JobSpec, MAX_TIMEOUT_SECONDS, RepositorySource, Step, Work};
 pub use log::LogChunk;
 pub use report::{Finished, HandBack, Outcome, StepEnd, StepResult};
+pub use tests::{
+    MAX_CASES_IN_PIECE, MAX_TEST_CASES, MAX_TEST_MESSAGE_BYTES, MAX_TEST_NAME_BYTES, MAX_TEST_PIECES, TestCase,
+    TestCounts, TestOutcome, TestResults, TestSummary,
+};
 pub use verdict::{ErroredKind, ErroredReason, Verdict};
