@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use messages::{BuildId, ErroredReason, Verdict};
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
+use crate::from_row::from_row;
 use crate::rows::{self, reason_of, state_word, verdict_of};
 use crate::sql::{lists, push_list};
 use crate::sqlite::Db;
@@ -47,15 +48,16 @@ pub(crate) fn outcome_of(jobs: &[JobInBuild]) -> BuildOutcome {
     BuildOutcome { state, verdict: None, reason: None }
 }
 
-#[derive(FromRow)]
-struct Row {
-    build: String,
-    state: String,
-    verdict: Option<String>,
-    reason_kind: Option<String>,
-    reason_detail: Option<String>,
-    attempt: i64,
-    build_state: String,
+from_row! {
+    struct Row {
+        build: String,
+        state: String,
+        verdict: Option<String>,
+        reason_kind: Option<String>,
+        reason_detail: Option<String>,
+        attempt: i64,
+        build_state: String,
+    }
 }
 
 /// Brings the rows of these builds up to date with their jobs.

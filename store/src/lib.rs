@@ -10,9 +10,11 @@
 mod builds;
 mod clock;
 mod error;
+mod from_row;
 mod ledger;
 pub mod lifecycle;
 mod logs;
+mod migrations;
 mod model;
 mod moves;
 mod read;

@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use messages::{AttemptNumber, BuildId, ErroredReason, JobId, PoolName, Verdict};
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
+use crate::from_row::from_row;
 use crate::lifecycle::{self, IllegalEvent, JobEvent, JobState};
 use crate::rows::{self, attempt_state_of, parse, shown, state_word};
 use crate::sql::{lists, pieces, push_list};
@@ -85,26 +86,27 @@ impl JobRow {
     }
 }
 
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    build: String,
-    pool: String,
-    order_number: i64,
-    state: String,
-    cancelling: i16,
-    verdict: Option<String>,
-    attempt: i64,
-    lost: i64,
-    errored: i64,
-    rounds: i64,
-    dependants: i16,
-    blocked: i16,
-    token: Option<String>,
-    runner: Option<String>,
-    incarnation: Option<String>,
-    attempt_state: Option<String>,
-    started_at: Option<i64>,
+from_row! {
+    struct Row {
+        id: String,
+        build: String,
+        pool: String,
+        order_number: i64,
+        state: String,
+        cancelling: i16,
+        verdict: Option<String>,
+        attempt: i64,
+        lost: i64,
+        errored: i64,
+        rounds: i64,
+        dependants: i16,
+        blocked: i16,
+        token: Option<String>,
+        runner: Option<String>,
+        incarnation: Option<String>,
+        attempt_state: Option<String>,
+        started_at: Option<i64>,
+    }
 }
 
 impl Row {

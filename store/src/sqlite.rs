@@ -8,12 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection as _};
 
+use crate::migrations::MIGRATIONS;
 use crate::{LedgerError, OpenError};
 
 /// The database.
@@ -37,8 +38,6 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Up to this size every page is checked at the start. A check reads the whole file; beyond this it
 /// would delay every start by seconds, and what it could find is found when the page is read.
 const QUICK_CHECK_BYTES: u64 = 16 * 1024 * 1024;
-
-static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Takes the path out of `sqlite:<path>`.
 pub(crate) fn path_of(url: &str) -> Result<PathBuf, OpenError> {

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use messages::{BuildId, JobId, PoolName};
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
 use crate::builds::settle;
+use crate::from_row::from_row;
 use crate::lifecycle::JobState;
 use crate::sql::pieces;
 use crate::sqlite::{BEGIN, Connection, Db};
@@ -37,17 +38,19 @@ pub(crate) struct Tx {
     last_change: i64,
 }
 
-/// Row of `ledger_state`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, FromRow)]
-pub(crate) struct LedgerState {
-    /// The current leadership.
-    pub(crate) epoch: i64,
-    /// Who leads.
-    pub(crate) holder: Option<String>,
-    /// The last line of the feed.
-    pub(crate) change_number: i64,
-    /// The last place in the order of builds and jobs.
-    pub(crate) order_number: i64,
+from_row! {
+    /// Row of `ledger_state`.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub(crate) struct LedgerState {
+        /// The current leadership.
+        pub(crate) epoch: i64,
+        /// Who leads.
+        pub(crate) holder: Option<String>,
+        /// The last line of the feed.
+        pub(crate) change_number: i64,
+        /// The last place in the order of builds and jobs.
+        pub(crate) order_number: i64,
+    }
 }
 
 /// What writes touched.

@@ -1,8 +1,9 @@
 //! Builds, newest first, with their jobs.
 
 use messages::{BuildId, RefName};
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
+use crate::from_row::from_row;
 use crate::rows::{count, maybe_time, parse, reason_of, state_of, time, verdict_of};
 use crate::sqlite::Db;
 use crate::{BuildFilter, BuildView, Ledger, LedgerError};
@@ -15,25 +16,26 @@ const FEWEST_DIGITS: usize = 4;
 const SELECT: &str = "SELECT id, order_number, number, repository, url, ref_name, commit_id, subject, author_name, \
      state, verdict, reason_kind, reason_detail, skipped_before, created_at, started_at, finished_at FROM builds";
 
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    order_number: i64,
-    number: i64,
-    repository: String,
-    url: String,
-    ref_name: String,
-    commit_id: String,
-    subject: String,
-    author_name: String,
-    state: String,
-    verdict: Option<String>,
-    reason_kind: Option<String>,
-    reason_detail: Option<String>,
-    skipped_before: i64,
-    created_at: i64,
-    started_at: Option<i64>,
-    finished_at: Option<i64>,
+from_row! {
+    struct Row {
+        id: String,
+        order_number: i64,
+        number: i64,
+        repository: String,
+        url: String,
+        ref_name: String,
+        commit_id: String,
+        subject: String,
+        author_name: String,
+        state: String,
+        verdict: Option<String>,
+        reason_kind: Option<String>,
+        reason_detail: Option<String>,
+        skipped_before: i64,
+        created_at: i64,
+        started_at: Option<i64>,
+        finished_at: Option<i64>,
+    }
 }
 
 impl Row {

@@ -1,18 +1,18 @@
 //! The change feed and the messages that were put aside.
 
-use sqlx::FromRow;
-
+use crate::from_row::from_row;
 use crate::rows::{odd, parse, time};
 use crate::{Change, ChangeSubject, DeadLetterView, Ledger, LedgerError, NewDeadLetter};
 
-#[derive(FromRow)]
-struct DeadRow {
-    number: i64,
-    queue: String,
-    reason: String,
-    key: String,
-    body: Vec<u8>,
-    recorded_at: i64,
+from_row! {
+    struct DeadRow {
+        number: i64,
+        queue: String,
+        reason: String,
+        key: String,
+        body: Vec<u8>,
+        recorded_at: i64,
+    }
 }
 
 impl Ledger {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use messages::{AttemptNumber, BuildId, JobId};
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
+use crate::from_row::from_row;
 use crate::rows::{
     attempt_of, attempt_state_of, count, json, maybe_time, odd, parse, reason_of, state_of, texts, time, verdict_of,
 };
@@ -16,25 +17,26 @@ const SELECT: &str = "SELECT j.id, j.build, j.name, j.pool, j.state, j.cancellin
      j.reason_detail, j.attempt, a.runner, j.created_at, j.queued_at, a.started_at, j.finished_at, j.retry_of, j.spec \
      FROM jobs j LEFT JOIN attempts a ON a.job = j.id AND a.number = j.attempt WHERE ";
 
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    build: String,
-    name: String,
-    pool: String,
-    state: String,
-    cancelling: i16,
-    verdict: Option<String>,
-    reason_kind: Option<String>,
-    reason_detail: Option<String>,
-    attempt: i64,
-    runner: Option<String>,
-    created_at: i64,
-    queued_at: Option<i64>,
-    started_at: Option<i64>,
-    finished_at: Option<i64>,
-    retry_of: Option<String>,
-    spec: String,
+from_row! {
+    struct Row {
+        id: String,
+        build: String,
+        name: String,
+        pool: String,
+        state: String,
+        cancelling: i16,
+        verdict: Option<String>,
+        reason_kind: Option<String>,
+        reason_detail: Option<String>,
+        attempt: i64,
+        runner: Option<String>,
+        created_at: i64,
+        queued_at: Option<i64>,
+        started_at: Option<i64>,
+        finished_at: Option<i64>,
+        retry_of: Option<String>,
+        spec: String,
+    }
 }
 
 impl Row {
@@ -61,16 +63,17 @@ impl Row {
     }
 }
 
-#[derive(FromRow)]
-struct AttemptRow {
-    number: i64,
-    runner: String,
-    state: String,
-    detail: String,
-    steps: String,
-    started_at: i64,
-    finished_at: Option<i64>,
-    log_length: Option<i64>,
+from_row! {
+    struct AttemptRow {
+        number: i64,
+        runner: String,
+        state: String,
+        detail: String,
+        steps: String,
+        started_at: i64,
+        finished_at: Option<i64>,
+        log_length: Option<i64>,
+    }
 }
 
 impl Ledger {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use messages::{Birth, PoolName};
-use sqlx::FromRow;
 
+use crate::from_row::from_row;
 use crate::rows::{attempt_of, count, maybe_time, odd, parse, time};
 use crate::{HeldAttempt, Ledger, LedgerError, QueueView, RunnerState, RunnerView, clock};
 
@@ -13,36 +13,39 @@ const GONE_AFTER: i64 = 20 * 1_000_000;
 /// A runner that was not seen for so long is not listed. In microseconds.
 const FORGOTTEN_AFTER: i64 = 24 * 3600 * 1_000_000;
 
-#[derive(FromRow)]
-struct PoolRow {
-    name: String,
-    waiting: i64,
-    queued: i64,
-    running: i64,
-    oldest_queued_at: Option<i64>,
+from_row! {
+    struct PoolRow {
+        name: String,
+        waiting: i64,
+        queued: i64,
+        running: i64,
+        oldest_queued_at: Option<i64>,
+    }
 }
 
-#[derive(FromRow)]
-struct RunnerRow {
-    name: String,
-    incarnation: String,
-    folder: Option<String>,
-    life_number: Option<i64>,
-    pool: String,
-    slots: i64,
-    draining: i16,
-    version: String,
-    gone: i16,
-    last_seen: i64,
+from_row! {
+    struct RunnerRow {
+        name: String,
+        incarnation: String,
+        folder: Option<String>,
+        life_number: Option<i64>,
+        pool: String,
+        slots: i64,
+        draining: i16,
+        version: String,
+        gone: i16,
+        last_seen: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct HeldRow {
-    runner: String,
-    job: String,
-    name: String,
-    number: i64,
-    started_at: i64,
+from_row! {
+    struct HeldRow {
+        runner: String,
+        job: String,
+        name: String,
+        number: i64,
+        started_at: i64,
+    }
 }
 
 impl Ledger {

@@ -1,24 +1,25 @@
 //! What the dispatcher asks: jobs to publish, jobs that lie in queues, attempts that run.
 
 use messages::{Job, PoolName, RepositorySource};
-use sqlx::FromRow;
 
+use crate::from_row::from_row;
 use crate::rows::{attempt_of, count, json, odd, parse, time};
 use crate::{Ledger, LedgerError, Published, Running, Unpublished};
 
-#[derive(FromRow)]
-struct UnpublishedRow {
-    id: String,
-    build: String,
-    number: i64,
-    repository: String,
-    url: String,
-    ref_name: String,
-    commit_id: String,
-    name: String,
-    pool: String,
-    spec: String,
-    queued_at: i64,
+from_row! {
+    struct UnpublishedRow {
+        id: String,
+        build: String,
+        number: i64,
+        repository: String,
+        url: String,
+        ref_name: String,
+        commit_id: String,
+        name: String,
+        pool: String,
+        spec: String,
+        queued_at: i64,
+    }
 }
 
 impl UnpublishedRow {
@@ -38,23 +39,25 @@ impl UnpublishedRow {
     }
 }
 
-#[derive(FromRow)]
-struct PublishedRow {
-    job: String,
-    pool: String,
-    published_at: i64,
-    publications: i64,
+from_row! {
+    struct PublishedRow {
+        job: String,
+        pool: String,
+        published_at: i64,
+        publications: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct RunningRow {
-    job: String,
-    number: i64,
-    token: String,
-    runner: String,
-    incarnation: String,
-    pool: String,
-    cancelling: i16,
+from_row! {
+    struct RunningRow {
+        job: String,
+        number: i64,
+        token: String,
+        runner: String,
+        incarnation: String,
+        pool: String,
+        cancelling: i16,
+    }
 }
 
 impl Ledger {

@@ -6,10 +6,11 @@
 use std::collections::{HashMap, HashSet};
 
 use messages::JobId;
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use crate::LedgerError;
+use crate::from_row::from_row;
 use crate::lifecycle::JobState;
 use crate::rows::{parse, shown, state_word};
 use crate::sql::{lists, push_list};
@@ -26,18 +27,20 @@ pub(crate) struct Retry {
     pub(crate) who: String,
 }
 
-/// The newest job of one name.
-#[derive(Clone, FromRow)]
-struct Row {
-    id: String,
-    build: String,
-    position: i64,
-    name: String,
-    pool: String,
-    state: String,
-    blocked: i16,
-    dependants: i16,
-    spec: String,
+from_row! {
+    /// The newest job of one name.
+    #[derive(Clone)]
+    struct Row {
+        id: String,
+        build: String,
+        position: i64,
+        name: String,
+        pool: String,
+        state: String,
+        blocked: i16,
+        dependants: i16,
+        spec: String,
+    }
 }
 
 impl Write for Retry {

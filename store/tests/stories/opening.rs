@@ -176,3 +176,58 @@ async fn what_was_deleted_or_replaced_while_it_was_open_is_not_written_into_the_
     fs::rename(&aside, world.file()).expect("put back");
     assert!(write().await.is_ok());
 }
+
+/// What the first ledgers say about their tables; the checksum is the one of their day.
+const FIRST_STEP: (i64, &str, bool, &str) = (
+    1,
+    "ledger",
+    true,
+    "0CFDE94B1EAC578C771462EE17F5EBF1B65E63E720C368CC9A08DDA349A21AE6\
+     A402DC2950FC00459FB14D9D6084BB15",
+);
+
+#[tokio::test]
+async fn a_ledger_of_the_first_days_opens_and_keeps_what_it_says_about_its_tables() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut connection = raw(&folder).await;
+    sqlx::raw_sql(
+        "PRAGMA application_id = 0x54686d70;
+         CREATE TABLE _sqlx_migrations (
+             version BIGINT PRIMARY KEY,
+             description TEXT NOT NULL,
+             installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+             success BOOLEAN NOT NULL,
+             checksum BLOB NOT NULL,
+             execution_time BIGINT NOT NULL
+         );",
+    )
+    .execute(&mut connection)
+    .await
+    .expect("done");
+    sqlx::raw_sql(include_str!("../../migrations/0001_ledger.sql")).execute(&mut connection).await.expect("done");
+    let (version, description, success, checksum) = FIRST_STEP;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES ($1, $2, $3, unhex($4), 0)",
+    )
+    .bind(version)
+    .bind(description)
+    .bind(success)
+    .bind(checksum)
+    .execute(&mut connection)
+    .await
+    .expect("done");
+    connection.close().await.expect("closed");
+
+    let fresh = tempfile::tempdir().expect("a folder");
+    for folder in [&folder, &fresh] {
+        drop(open_in(folder).await);
+        let said: (i64, String, bool, String) = sqlx::query_as(
+            "SELECT version, description, success, hex(checksum) FROM _sqlx_migrations WHERE version = 1",
+        )
+        .fetch_one(&mut raw(folder).await)
+        .await
+        .expect("the first step");
+        assert_eq!((said.0, said.1.as_str(), said.2, said.3.as_str()), FIRST_STEP);
+    }
+}
