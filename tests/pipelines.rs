@@ -1,4 +1,4 @@
-//! What a pipeline says is what happens: matrices and needs between their members.
+//! What a pipeline says is what happens: matrices, needs between their members, conditions.
 
 use serde_json::Value;
 
@@ -55,4 +55,51 @@ async fn each_member_of_a_matrix_runs_with_its_values_and_holds_up_only_those_wh
         world.thump(&["check", &repository.clone_path().join(".thump.toml").display().to_string()]).await;
     assert_eq!(code, 0);
     assert!(said.contains("4 jobs (test (linux), test (mac $HOME), after linux, after all)"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_a_condition_leaves_out_says_why_and_those_who_need_it_go_on() {
+    let (world, repository) = World::running(Carrier::Embedded).await;
+    repository.write(
+        ".thump.toml",
+        r#"
+        [[job]]
+        name = "docs"
+        steps = ["true"]
+        when = { path = ["docs/**"] }
+        [[job]]
+        name = "release"
+        steps = ["true"]
+        when = { branch = ["release/*"] }
+        [[job]]
+        name = "after"
+        needs = ["docs", "release"]
+        steps = ["true"]
+        "#,
+    );
+    let first = repository.commit("a filter");
+    repository.push();
+    let skipped = pairs(&[("docs", "skipped"), ("release", "skipped"), ("after", "passed")]);
+    assert_eq!(verdicts(&world, &first).await, skipped);
+
+    repository.write("src/a.txt", "1");
+    let code = repository.commit("code");
+    repository.push();
+    assert_eq!(verdicts(&world, &code).await, skipped);
+    let build = world.builds(&code).await.remove(0);
+    assert_eq!(build["verdict"], "passed");
+    assert_eq!(build["jobs"][0]["skipped"]["reason"], "filtered");
+    assert_eq!(build["jobs"][0]["skipped"]["detail"], "none of the 1 changed paths matches when.path");
+    let (_, page) = world.get(&format!("/builds/{}", build["id"].as_str().expect("an id"))).await;
+    assert!(page.contains("filtered: the branch"), "{page}");
+    let (_, shown, _) = world.thump(&["show", &code]).await;
+    assert!(shown.contains("does not match when.branch"), "{shown}");
+
+    repository.write("docs/a.txt", "1");
+    let docs = repository.commit("docs");
+    repository.push();
+    assert_eq!(
+        verdicts(&world, &docs).await,
+        pairs(&[("docs", "passed"), ("release", "skipped"), ("after", "passed")])
+    );
 }

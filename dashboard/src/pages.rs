@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use broker::Link;
 use jiff::Timestamp;
 use messages::Verdict;
-use store::{AttemptView, BuildFilter, BuildView, JobView, QueueView, RunnerState, RunnerView};
+use store::{AttemptView, BuildFilter, BuildView, JobView, QueueView, RunnerState, RunnerView, Skipped};
 
 use crate::Desk;
 use crate::api::{build_id, job_id, no_build, no_job};
@@ -233,8 +233,12 @@ fn job_row(view: &JobView, now: Timestamp) -> JobRow {
     let why = match view.state {
         store::State::Waiting => format!("waits for {}", shown(&view.waiting_for.join(", "))),
         store::State::Queued => format!("waits for a free slot in pool {}", view.pool),
-        _ if view.retry_of.is_some() => "run again".to_owned(),
-        _ => String::new(),
+        _ => match &view.skipped {
+            Some(Skipped::Filtered { detail }) => format!("filtered: {}", shown(detail)),
+            Some(Skipped::Needs) => "a job that it needs did not pass".to_owned(),
+            None if view.retry_of.is_some() => "run again".to_owned(),
+            None => String::new(),
+        },
     };
     JobRow {
         id: view.id.to_string(),

@@ -4,17 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use messages::{JobSpec, PoolName, Work};
 use toml::de::DeTable;
 
+use crate::condition::When;
 use crate::keys::meant;
 use crate::matrix::{self, Combination};
 use crate::needs::Links;
 use crate::reader::{Reader, Value};
 use crate::shown::quoted;
 use crate::table::JOB;
-use crate::{DEFAULT_TIMEOUT_SECONDS, values};
+use crate::{DEFAULT_TIMEOUT_SECONDS, values, when};
 
 /// A job that was read alone.
 pub(crate) struct Draft<'v> {
@@ -26,6 +28,7 @@ pub(crate) struct Draft<'v> {
 /// A job without mistakes.
 pub(crate) struct Whole {
     pub(crate) pool: PoolName,
+    pub(crate) when: Option<Arc<When>>,
     pub(crate) spec: JobSpec,
     /// Its members' names and what each has besides; a job without a matrix has one of its own name.
     pub(crate) members: Vec<(String, Option<Combination>)>,
@@ -64,6 +67,7 @@ pub(crate) fn job<'v>(
     let dir = table.get("dir").map_or(Some(None), |dir| values::dir(reader, dir).map(Some));
     let timeout = table.get("timeout");
     let timeout = timeout.map_or(Some(DEFAULT_TIMEOUT_SECONDS), |timeout| values::timeout(reader, timeout));
+    let when = table.get("when").map_or(Some(None), |when| when::when(reader, when).map(Arc::new).map(Some));
     let own = table.get("env").map(|env| values::env(reader, env)).unwrap_or_default();
     let mut env = shared.clone();
     env.extend(own.clone());
@@ -83,7 +87,7 @@ pub(crate) fn job<'v>(
         spec.env = env;
         spec.dir = dir?;
         name?;
-        Some(Whole { pool: pool?, spec, members: members? })
+        Some(Whole { pool: pool?, when: when?, spec, members: members? })
     };
     Draft { links, whole: whole() }
 }

@@ -4,22 +4,30 @@ use crate::shown::quoted;
 use crate::table::{FILE, JOB, Key};
 
 /// What other systems call it. Spelling alone would not lead from these to ours.
-const ELSEWHERE: [(&str, &str); 21] = [
+const ELSEWHERE: [(&str, &str); 29] = [
     ("after", "needs"),
     ("agents", "pool"),
+    ("branches", "branch"),
+    ("changes", "path"),
     ("cmd", "steps"),
     ("command", "steps"),
     ("commands", "steps"),
     ("cwd", "dir"),
+    ("conditions", "when"),
     ("depends", "needs"),
     ("depends-on", "needs"),
     ("depends_on", "needs"),
+    ("events", "event"),
     ("id", "name"),
+    ("only", "when"),
+    ("paths", "path"),
     ("queue", "pool"),
     ("requires", "needs"),
     ("run", "steps"),
     ("runs-on", "pool"),
+    ("rules", "when"),
     ("script", "steps"),
+    ("tags", "tag"),
     ("title", "name"),
     ("variables", "env"),
     ("vars", "env"),

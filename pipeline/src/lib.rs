@@ -3,6 +3,7 @@
 //! Pure: the same text gives the same plan, on the dispatcher, in `thump check` and in tests. Apart from
 //! the dispatcher because authors meet it without one. Must not know: disk, network, clock, the ledger.
 
+mod condition;
 mod duration;
 mod file;
 mod graph;
@@ -16,9 +17,13 @@ mod shown;
 mod syntax;
 mod table;
 mod values;
+mod when;
+
+use std::sync::Arc;
 
 use messages::{JobSpec, MAX_PIPELINE_BYTES, PipelineSource, PoolName, Work};
 
+pub use condition::{Event, Occasion, When};
 pub use problem::{PipelineError, Problem};
 
 /// The file's name in a repository.
@@ -56,6 +61,8 @@ pub struct PlannedJob {
     pub pool: PoolName,
     /// Positions in [`Plan::jobs`] of the jobs that must pass first.
     pub needs: Vec<usize>,
+    /// On which occasions; on all of them if `None`.
+    pub when: Option<Arc<When>>,
     /// What it does.
     pub spec: JobSpec,
 }
@@ -92,6 +99,7 @@ fn recognised_job() -> PlannedJob {
         name: "test".to_owned(),
         pool: PoolName::default(),
         needs: Vec::new(),
+        when: None,
         spec: JobSpec::new(Work::Recognise, DEFAULT_TIMEOUT_SECONDS),
     }
 }

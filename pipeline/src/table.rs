@@ -1,4 +1,4 @@
-//! Every key that a file may hold, once: its name, what its value looks like, what it is for.
+//! Every key that a file may hold, once.
 //!
 //! The reader refuses what does not stand here. Only what is executed stands here: a key of a later
 //! version is unknown until it works.
@@ -17,5 +17,17 @@ const fn key(name: &'static str) -> Key {
 pub(crate) static FILE: &[Key] = &[key("job"), key("env")];
 
 /// In a job.
-pub(crate) static JOB: &[Key] =
-    &[key("name"), key("steps"), key("pool"), key("dir"), key("timeout"), key("needs"), key("env"), key("matrix")];
+pub(crate) static JOB: &[Key] = &[
+    key("name"),
+    key("steps"),
+    key("pool"),
+    key("dir"),
+    key("timeout"),
+    key("needs"),
+    key("env"),
+    key("matrix"),
+    key("when"),
+];
+
+/// In a job's `when`.
+pub(crate) static WHEN: &[Key] = &[key("branch"), key("tag"), key("path"), key("event")];

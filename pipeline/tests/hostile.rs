@@ -72,6 +72,12 @@ fn a_flood_of_mistakes_is_reported_soon_and_in_short() {
         format!("[[job]]\n{}", (0..6000).map(|number| format!("s{number} = 1\n")).collect::<String>()),
         format!("[env]\n{}", (0..6000).map(|number| format!("{number}=1\n")).collect::<String>()),
         (0..9000).map(|_| "[[a]]\n").collect(),
+        // Patterns that are costly to build, in many jobs, and one mistake at the end.
+        filled(
+            "",
+            "[[job]]\nname=\"a\"\nsteps=[\"x\"]\nwhen={path=[\"**/{a,b}/*/{c,d}/**/[!a-z]?*{e,f}**/*?*?*?*?\"]}\n",
+            "",
+        ),
         // Matrices of matrices: many times more members than jobs may be, and names that nobody has.
         (0..170)
             .map(|n| {
@@ -145,6 +151,7 @@ fn piece() -> impl Strategy<Value = String> {
         Just("[[job]]\n".to_owned()),
         Just("[job.env]\n".to_owned()),
         Just("[env]\n".to_owned()),
+        "when = \\{ (path|branch|tag) = \\[\"(!|)[a*\\[?{,}/]{0,5}\"\\] \\}\n",
         Just("[job.matrix]\n".to_owned()),
         "(A|B|include|exclude) = \\[(\"[a-b]\",?){0,3}\\]\n",
         "matrix = \\{ (A|B) = \\[\"[a-b]\", \"[c-d]\"\\] \\}\n",

@@ -11,14 +11,15 @@
 //!     │                   │                          Finished{n, verdict}: that verdict    │
 //!     │                   │                          every other end: done(cancelled)      │
 //!     │                   └─── CancelAsked: done(cancelled) ───────────────────────────────┤
-//!     └─── CancelAsked: done(cancelled); NeedsFailed: done(skipped) ───────────────────────┘
+//!     └─── CancelAsked: done(cancelled); NeedsFailed, Filtered: done(skipped) ─────────────┘
 //! ```
 //!
 //! `n` must be the number of the running attempt: that is what makes the late answer of a runner that
 //! was thought dead harmless. Nothing leaves `done`; a retry makes a new job.
 //!
 //! A job behind a need that did not end well becomes `skipped` and not `cancelled`: nobody asked for
-//! its end, and the build already has the grave verdict that it needs. Used by every write of the
+//! its end, and the build already has the grave verdict that it needs. One that a condition of its
+//! pipeline leaves out is `skipped` at birth, and whoever needs it goes on. Used by every write of the
 //! ledger, by its tests and for the drawing in the documentation; knows neither database nor clock.
 
 use messages::{AttemptNumber, Verdict};
@@ -53,6 +54,8 @@ pub enum JobEvent {
     NeedsMet,
     /// A job that it needs has ended otherwise.
     NeedsFailed,
+    /// A condition of its pipeline leaves it out of this build.
+    Filtered,
     /// A runner's claim was granted.
     Started {
         /// The attempt that begins.
@@ -107,7 +110,7 @@ pub fn next(state: &JobState, event: &JobEvent) -> Result<JobState, IllegalEvent
     use {JobEvent as E, JobState as S};
     match (*state, *event) {
         (S::Waiting, E::NeedsMet) => Ok(S::Queued),
-        (S::Waiting, E::NeedsFailed) => Ok(S::Done(Verdict::Skipped)),
+        (S::Waiting, E::NeedsFailed | E::Filtered) => Ok(S::Done(Verdict::Skipped)),
         (S::Waiting | S::Queued, E::CancelAsked) => Ok(S::Done(Verdict::Cancelled)),
         (S::Queued, E::Started { attempt }) => Ok(S::Running { attempt, cancelling: false }),
         // Asked twice is asked once.

@@ -13,6 +13,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 const STEPS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
     (2, "order of lives", include_str!("../migrations/0002_order_of_lives.sql")),
+    (3, "filtered", include_str!("../migrations/0003_filtered.sql")),
 ];
 
 /// All steps, with their checksums.

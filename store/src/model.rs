@@ -29,6 +29,8 @@ pub struct NewJob {
     pub pool: PoolName,
     /// Positions of the jobs of this build that must pass first.
     pub needs: Vec<usize>,
+    /// Why a condition of the pipeline leaves it out of this build: then it is skipped at once.
+    pub filtered: Option<String>,
     /// What it does.
     pub spec: JobSpec,
 }
@@ -274,6 +276,8 @@ pub struct JobView {
     pub verdict: Option<Verdict>,
     /// Why it is errored.
     pub reason: Option<ErroredReason>,
+    /// Why it is skipped.
+    pub skipped: Option<Skipped>,
     /// The current or last attempt's number.
     pub attempt: Option<AttemptNumber>,
     /// The current or last attempt's runner.
@@ -290,6 +294,19 @@ pub struct JobView {
     pub retry_of: Option<JobId>,
     /// What it does.
     pub spec: JobSpec,
+}
+
+/// Why a job is skipped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Skipped {
+    /// A condition of the pipeline leaves it out of this build. Jobs that need it go on.
+    Filtered {
+        /// Which condition.
+        detail: String,
+    },
+    /// A job that it needs did not end well. Jobs that need it are skipped, too.
+    Needs,
 }
 
 /// One attempt as it is shown.

@@ -60,9 +60,9 @@ pub(crate) async fn show(options: ShowOptions) -> Result<Exit, Exit> {
     }
     table.print("no jobs");
     for job in list(&build, "jobs") {
-        if !job["reason"].is_null() {
+        for why in [&job["reason"], &job["skipped"]].into_iter().filter(|why| !why["detail"].is_null()) {
             say(&format!("{}:", text(&job["name"])));
-            say_reason(&job["reason"]);
+            say_reason(why);
         }
     }
     Ok(Exit::GOOD)

@@ -134,6 +134,11 @@ impl RefName {
         text.strip_prefix("refs/heads/").or_else(|| text.strip_prefix("refs/tags/")).unwrap_or(text)
     }
 
+    /// Whether this is a branch.
+    pub fn is_branch(&self) -> bool {
+        self.0.starts_with("refs/heads/")
+    }
+
     /// Whether this is a tag.
     pub fn is_tag(&self) -> bool {
         self.0.starts_with("refs/tags/")

@@ -19,6 +19,7 @@ fn events_of(attempt: AttemptNumber) -> Vec<E> {
     let mut all = vec![
         E::NeedsMet,
         E::NeedsFailed,
+        E::Filtered,
         E::CancelAsked,
         E::Started { attempt },
         E::RetryAfterError { attempt },
@@ -39,6 +40,7 @@ fn legal() -> Vec<(S, E, S)> {
     let mut table = vec![
         (S::Waiting, E::NeedsMet, S::Queued),
         (S::Waiting, E::NeedsFailed, S::Done(Verdict::Skipped)),
+        (S::Waiting, E::Filtered, S::Done(Verdict::Skipped)),
         (S::Waiting, E::CancelAsked, cancelled),
         (S::Queued, E::Started { attempt }, running),
         (S::Queued, E::CancelAsked, cancelled),

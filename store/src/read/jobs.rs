@@ -11,10 +11,11 @@ use crate::rows::{
 };
 use crate::sql::{lists, push_list};
 use crate::sqlite::Db;
-use crate::{AttemptView, JobView, Ledger, LedgerError, State};
+use crate::{AttemptView, JobView, Ledger, LedgerError, Skipped, State};
 
 const SELECT: &str = "SELECT j.id, j.build, j.name, j.pool, j.state, j.cancelling, j.verdict, j.reason_kind, \
-     j.reason_detail, j.attempt, a.runner, j.created_at, j.queued_at, a.started_at, j.finished_at, j.retry_of, j.spec \
+     j.reason_detail, j.attempt, a.runner, j.created_at, j.queued_at, a.started_at, j.finished_at, j.retry_of, j.spec, \
+     j.blocked, j.filtered \
      FROM jobs j LEFT JOIN attempts a ON a.job = j.id AND a.number = j.attempt WHERE ";
 
 from_row! {
@@ -36,6 +37,8 @@ from_row! {
         finished_at: Option<i64>,
         retry_of: Option<String>,
         spec: String,
+        blocked: i16,
+        filtered: Option<String>,
     }
 }
 
@@ -51,6 +54,10 @@ impl Row {
             cancelling: self.cancelling != 0,
             verdict: verdict_of(self.verdict.as_deref())?,
             reason: reason_of(self.reason_kind.as_deref(), self.reason_detail)?,
+            skipped: match self.filtered {
+                Some(detail) => Some(Skipped::Filtered { detail }),
+                None => (self.blocked != 0).then_some(Skipped::Needs),
+            },
             attempt: attempt_of(self.attempt)?,
             runner: self.runner.as_deref().map(parse).transpose()?,
             created_at: time(self.created_at)?,

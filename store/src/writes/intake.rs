@@ -134,9 +134,9 @@ impl Rows {
         let ids: Vec<JobId> = jobs.iter().map(|_| JobId(Uuid::now_v7())).collect();
         let mut in_build = Vec::new();
         for (position, (job, id)) in jobs.iter().zip(&ids).enumerate() {
-            let state = match job.needs.as_slice() {
-                [] => lifecycle::next(&JobState::FIRST, &JobEvent::NeedsMet).map_err(rows::odd)?,
-                _ => JobState::FIRST,
+            let state = match first_event(jobs, job) {
+                Some(event) => lifecycle::next(&JobState::FIRST, &event).map_err(rows::odd)?,
+                None => JobState::FIRST,
             };
             let order = tx.next_order();
             tx.touched.subject(&ChangeSubject::Job(*id));
@@ -153,15 +153,28 @@ impl Rows {
                 name: job.name.clone(),
                 pool: job.pool.to_string(),
                 state: state_word(shown(state)),
+                filtered: job.filtered.clone(),
                 dependants: jobs.iter().any(|other| other.needs.contains(&position)),
                 spec: to_json(&job.spec)?,
                 retry_of: None,
                 queued_at: (state == JobState::Queued).then_some(tx.now),
             });
-            in_build.push(JobInBuild { state: shown(state), verdict: None, reason: None, has_started: false });
+            let verdict = match state {
+                JobState::Done(verdict) => Some(verdict),
+                _ => None,
+            };
+            in_build.push(JobInBuild { state: shown(state), verdict, reason: None, has_started: false });
         }
         Ok(in_build)
     }
+}
+
+/// What happens to a job at birth. A need that is left out itself holds nobody up.
+fn first_event(jobs: &[NewJob], job: &NewJob) -> Option<JobEvent> {
+    if job.filtered.is_some() {
+        return Some(JobEvent::Filtered);
+    }
+    job.needs.iter().all(|needed| jobs[*needed].filtered.is_some()).then_some(JobEvent::NeedsMet)
 }
 
 /// A job that needs what does not exist, or itself by a detour, would wait for ever.

@@ -1,6 +1,6 @@
 //! Inserts of builds, jobs and needs, many rows to a statement.
 
-use messages::{CommitSeen, ErroredReason};
+use messages::{CommitSeen, ErroredReason, Verdict};
 use sqlx::QueryBuilder;
 
 use crate::LedgerError;
@@ -32,6 +32,8 @@ pub(crate) struct JobRow {
     pub(crate) name: String,
     pub(crate) pool: String,
     pub(crate) state: &'static str,
+    /// Why it is skipped at birth.
+    pub(crate) filtered: Option<String>,
     pub(crate) dependants: bool,
     pub(crate) spec: String,
     pub(crate) retry_of: Option<String>,
@@ -80,9 +82,11 @@ pub(crate) async fn put_jobs(tx: &mut Tx, jobs: &[JobRow]) -> Result<(), LedgerE
     for piece in pieces(jobs) {
         let mut query = QueryBuilder::<Db>::new(
             "INSERT INTO jobs (id, build, order_number, position, name, pool, state, cancelling, blocked, superseded, \
-             dependants, spec, attempt, lost, errored, rounds, retry_of, created_at, queued_at) ",
+             dependants, spec, attempt, lost, errored, rounds, retry_of, created_at, queued_at, \
+             verdict, finished_at, filtered) ",
         );
         query.push_values(piece, |mut row, job| {
+            let skipped = job.filtered.as_ref().map(|_| Verdict::Skipped.as_str());
             row.push_bind(job.id.clone())
                 .push_bind(job.build.clone())
                 .push_bind(job.order)
@@ -96,7 +100,10 @@ pub(crate) async fn put_jobs(tx: &mut Tx, jobs: &[JobRow]) -> Result<(), LedgerE
                 .push("0, 0, 0, 0")
                 .push_bind(job.retry_of.clone())
                 .push_bind(tx.now)
-                .push_bind(job.queued_at);
+                .push_bind(job.queued_at)
+                .push_bind(skipped)
+                .push_bind(skipped.map(|_| tx.now))
+                .push_bind(job.filtered.clone());
         });
         query.build().execute(&mut tx.conn).await?;
     }

@@ -123,6 +123,8 @@ async fn insert(
             name: job.name.clone(),
             pool: job.pool.clone(),
             state: state_word(shown(JobState::FIRST)),
+            // Who asks for a job that was left out wants it to run.
+            filtered: None,
             dependants: job.dependants != 0,
             spec: job.spec.clone(),
             retry_of: Some(job.id.clone()),

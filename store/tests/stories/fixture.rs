@@ -175,5 +175,5 @@ pub(crate) fn build(commit: u64, jobs: &[(&str, &[usize])]) -> NewBuild {
 pub(crate) fn new_job(name: &str, needs: &[usize]) -> NewJob {
     let work = Work::Steps { steps: vec![Step { run: "true".into() }] };
     let spec = JobSpec::new(work, 60);
-    NewJob { name: name.to_owned(), pool: PoolName::default(), needs: needs.to_vec(), spec }
+    NewJob { name: name.to_owned(), pool: PoolName::default(), needs: needs.to_vec(), filtered: None, spec }
 }

@@ -110,9 +110,15 @@ async fn plan_all(commits: Vec<CommitSeen>) -> Vec<NewBuild> {
 
 fn plan(seen: CommitSeen) -> NewBuild {
     // The text is hostile. Should it ever find a panic, its own build is errored and nobody else's.
-    let planned = catch_unwind(AssertUnwindSafe(|| pipeline::plan(&seen.pipeline)));
+    let planned = catch_unwind(AssertUnwindSafe(|| {
+        let plan = pipeline::plan(&seen.pipeline)?;
+        let filtered = plan.filtered(&pipeline::Occasion::of(&seen));
+        Ok::<_, pipeline::PipelineError>((plan, filtered))
+    }));
     let plan = match planned {
-        Ok(Ok(plan)) => Ok(plan.jobs.into_iter().map(new_job).collect()),
+        Ok(Ok((plan, filtered))) => {
+            Ok(plan.jobs.into_iter().zip(filtered).map(|(job, filtered)| new_job(job, filtered)).collect())
+        }
         Ok(Err(cause)) => Err(cause.to_string()),
         Err(_) => {
             error!(repository = %seen.repository.name, commit = %seen.commit, "the planner panicked");
@@ -123,8 +129,8 @@ fn plan(seen: CommitSeen) -> NewBuild {
     NewBuild { seen, plan }
 }
 
-fn new_job(job: pipeline::PlannedJob) -> NewJob {
-    NewJob { name: job.name, pool: job.pool, needs: job.needs, spec: job.spec }
+fn new_job(job: pipeline::PlannedJob, filtered: Option<String>) -> NewJob {
+    NewJob { name: job.name, pool: job.pool, needs: job.needs, filtered, spec: job.spec }
 }
 
 fn cut(mut detail: String) -> String {
