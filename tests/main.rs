@@ -6,10 +6,12 @@ mod world;
 
 mod ancestor;
 mod bad_input;
+mod broker_is_blocked;
 mod broker_restarts;
 mod containers;
 mod every_commit_once;
 mod layers;
+mod ledger_faults;
 mod malformed_messages;
 mod one_commit;
 mod page_and_api;

@@ -51,15 +51,17 @@ pub(crate) async fn dispatch(options: DispatchOptions) -> Result<Exit, Exit> {
     // The page is up before the broker is: it is where people look when the broker is away.
     let stop_serving = tokio_util::sync::CancellationToken::new();
     let broker = Broker::rabbit(url, role("dispatcher", true)).map_err(|cause| Exit::usage(cause.to_string()))?;
+    let dispatching = dispatching();
     let page = tokio::spawn(dashboard::serve(
         listener,
         settings.hosts.value.clone(),
         ledger.clone(),
         broker.clone(),
+        vec![watched(&dispatching)],
         stop_serving.clone(),
     ));
     let outcome = match until_up(&broker, &shutdown).await {
-        Ok(()) => dispatcher::run(dispatching(), broker.clone(), ledger.clone(), shutdown.drain.clone())
+        Ok(()) => dispatcher::run(dispatching, broker.clone(), ledger.clone(), shutdown.drain.clone())
             .await
             .map_err(|cause| Exit::failed(cause.to_string())),
         Err(exit) => Err(exit),
@@ -135,6 +137,12 @@ pub(crate) fn say_watched(observing: &observer::Settings) {
 /// The dispatcher's settings.
 pub(crate) fn dispatching() -> dispatcher::Settings {
     dispatcher::Settings { name: format!("{} {}", host_name(), std::process::id()), ..dispatcher::Settings::default() }
+}
+
+/// The dispatcher, for the health page.
+pub(crate) fn watched(dispatching: &dispatcher::Settings) -> dashboard::Watched {
+    let pulse = dispatching.pulse.clone();
+    dashboard::Watched { name: "dispatcher", fault: Box::new(move || pulse.fault()) }
 }
 
 /// The runner's settings.

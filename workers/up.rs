@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::fs::{File, TryLockError};
 use std::future::Future;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use broker::{Broker, Embedded};
@@ -16,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::UpOptions;
 use crate::exit::Exit;
 use crate::inspect::{count, say};
-use crate::roles::{bind, close_ledger, dispatching, observing, open_ledger, role, running, say_watched, until_up};
+use crate::roles::{
+    bind, close_ledger, dispatching, observing, open_ledger, role, running, say_watched, until_up, watched,
+};
 use crate::settings::{BrokerChoice, Settings, Typed};
 use crate::shutdown::Shutdown;
 use crate::{once, verdicts};
@@ -36,6 +39,10 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
     let shutdown = Shutdown::listen().map_err(|cause| Exit::failed(format!("listen for signals: {cause}")))?;
     let ledger = open_ledger(&settings).await?;
     let wire = Wire::new(&settings.broker.value);
+    let dispatching = dispatching();
+    // The page looks at the dispatcher's own connection: only one that publishes is told of an alarm.
+    let decider = wire.connect("dispatcher", true)?;
+    let [observer_stands, dispatcher_stands, runner_stands] = ["observer", "dispatcher", "runner"].map(Stands::new);
 
     // With --once nobody has the time to look at a page, unless a place for it was asked for.
     let listener = if options.once && options.serve.listen.is_none() { None } else { Some(bind(&settings).await?) };
@@ -44,12 +51,13 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
         Some(listener) => {
             let address = listener.local_addr().map_err(|cause| Exit::failed(format!("listen: {cause}")))?;
             say(&format!("page      http://{address}"));
-            let monitor = wire.connect("dashboard", false)?;
+            let roles = [&observer_stands, &dispatcher_stands, &runner_stands].map(Stands::watched);
             Some(tokio::spawn(dashboard::serve(
                 listener,
                 settings.hosts.value.clone(),
                 ledger.clone(),
-                monitor,
+                decider.clone(),
+                roles.into_iter().chain([watched(&dispatching)]).collect(),
                 end.clone(),
             )))
         }
@@ -59,15 +67,15 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
     say_watched(&observing);
 
     let dispatcher = {
-        let broker = wire.connect("dispatcher", true)?;
+        let broker = decider;
         let refused = until_up(&broker, &shutdown).await;
         if let Err(exit) = refused {
             end.cancel();
             return Err(exit);
         }
         let (ledger, end) = (ledger.clone(), end.clone());
-        keep_running("dispatcher", end.clone(), move || {
-            dispatcher::run(dispatching(), broker.clone(), ledger.clone(), end.clone())
+        keep_running(dispatcher_stands, end.clone(), move || {
+            dispatcher::run(dispatching.clone(), broker.clone(), ledger.clone(), end.clone())
         })
     };
     let runner = {
@@ -75,7 +83,7 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
         let running = running(&settings, None)?;
         say(&format!("runner    {}", count(usize::from(settings.slots.value), "slot")));
         let stop = runner::Stop { drain: shutdown.drain.clone(), now: shutdown.now.clone() };
-        keep_running("runner", shutdown.drain.clone(), move || {
+        keep_running(runner_stands, shutdown.drain.clone(), move || {
             runner::run(running.clone(), broker.clone(), stop.clone())
         })
     };
@@ -85,7 +93,7 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
     } else {
         // Until the dispatcher has stopped: what ends while this drains is printed, too.
         drop(tokio::spawn(verdicts::print_as_they_come(ledger.clone(), end.clone())));
-        watch(observing, wire.connect("observer", false)?, &shutdown).await
+        watch(observing, observer_stands, wire.connect("observer", false)?, &shutdown).await
     };
 
     // In the order of the path: nothing new, then what runs, then the ledger.
@@ -101,10 +109,15 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
 }
 
 /// Watches until a stop signal comes.
-async fn watch(observing: observer::Settings, broker: Broker, shutdown: &Shutdown) -> Result<Exit, Exit> {
+async fn watch(
+    observing: observer::Settings,
+    stands: Stands,
+    broker: Broker,
+    shutdown: &Shutdown,
+) -> Result<Exit, Exit> {
     let stop = shutdown.drain.clone();
     let observer =
-        keep_running("observer", stop.clone(), move || observer::run(observing.clone(), broker.clone(), stop.clone()));
+        keep_running(stands, stop.clone(), move || observer::run(observing.clone(), broker.clone(), stop.clone()));
     shutdown.drain.cancelled().await;
     join("observer", observer).await;
     Ok(Exit::GOOD)
@@ -135,27 +148,54 @@ impl Wire {
     }
 }
 
+/// Whether a role of this process runs, for the health page.
+struct Stands {
+    name: &'static str,
+    /// Why it does not.
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+impl Stands {
+    fn new(name: &'static str) -> Self {
+        Self { name, fault: Arc::default() }
+    }
+
+    fn watched(&self) -> dashboard::Watched {
+        let fault = self.fault.clone();
+        let fault = move || fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        dashboard::Watched { name: self.name, fault: Box::new(fault) }
+    }
+
+    fn set(&self, fault: Option<String>) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+}
+
 /// Runs a role until it ends because `stop` asked for it; an error or a panic starts it again, with a
 /// growing pause, so that one role's fault is not the end of the others.
-fn keep_running<F, R, E>(name: &'static str, stop: CancellationToken, start: F) -> JoinHandle<()>
+fn keep_running<F, R, E>(stands: Stands, stop: CancellationToken, start: F) -> JoinHandle<()>
 where
     F: Fn() -> R + Send + 'static,
     R: Future<Output = Result<(), E>> + Send + 'static,
     E: Display + Send + 'static,
 {
+    let name = stands.name;
     tokio::spawn(async move {
         let mut pause = Duration::from_millis(200);
         loop {
-            match tokio::spawn(start()).await {
+            stands.set(None);
+            let why = match tokio::spawn(start()).await {
                 Ok(Ok(())) if stop.is_cancelled() => return,
-                Ok(Ok(())) => tracing::error!("the {name} ended without being asked to"),
-                Ok(Err(cause)) => tracing::error!("the {name} failed: {cause}"),
-                Err(panic) => tracing::error!("the {name} broke: {panic}"),
-            }
+                Ok(Ok(())) => "ended without being asked to".to_owned(),
+                Ok(Err(cause)) => format!("failed: {cause}"),
+                Err(panic) => format!("broke: {panic}"),
+            };
+            tracing::error!("the {name} {why}");
             if stop.is_cancelled() {
                 return;
             }
             tracing::error!("starting the {name} again in {pause:?}");
+            stands.set(Some(format!("{why}; it is started again")));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => return,

@@ -1,7 +1,8 @@
 //! The change feed as server-sent events (WHATWG HTML, section "Server-sent events").
 //!
 //! One event says that something changed, not how: the reader asks for the row it shows. Its id is the
-//! change's number, so a dropped connection resumes without a gap.
+//! change's number, so a dropped connection resumes without a gap. An event without a number says that the
+//! page's banner is out of date: while somebody reads, faults are looked for.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use crate::error::Problem;
 /// The most readers of the feed at once.
 pub(crate) const MOST_STREAMS: usize = 256;
 const BATCH: u32 = 100;
+/// How often faults are looked for while somebody reads.
+const LOOK: Duration = Duration::from_secs(5);
 
 pub(crate) async fn events(
     State(desk): State<Desk>,
@@ -29,7 +32,8 @@ pub(crate) async fn events(
     let changes = desk.ledger.changes();
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse::<i64>().ok());
     let seen = last.unwrap_or_else(|| *changes.borrow());
-    let reader = Reader { desk, changes, seen, gathered: Vec::new(), _place: place };
+    let faults = desk.health.at_a_glance().await.faults;
+    let reader = Reader { desk, changes, seen, gathered: Vec::new(), faults, _place: place };
     let feed = stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
         Some((Ok(event), reader))
@@ -43,6 +47,8 @@ struct Reader {
     seen: i64,
     /// Newest first, so that the oldest is taken from the end.
     gathered: Vec<Change>,
+    /// What the reader's banner says, if it obeys.
+    faults: Vec<String>,
     _place: tokio::sync::OwnedSemaphorePermit,
 }
 
@@ -69,6 +75,13 @@ impl Reader {
                 tokio::select! {
                     changed = self.changes.changed() => changed.ok()?,
                     () = self.desk.stop.cancelled() => return None,
+                    () = tokio::time::sleep(LOOK) => {
+                        let faults = self.desk.health.now().await.faults;
+                        if faults != self.faults {
+                            self.faults = faults;
+                            return Some(Event::default().event("change").data("{}"));
+                        }
+                    }
                 }
             }
         }

@@ -28,6 +28,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::limit::RequestBodyLimitLayer;
 
+pub use health::Watched;
+
 /// The largest body of a request, in bytes: commands have none to speak of.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// How long open answers may go on after a stop.
@@ -37,7 +39,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct Desk {
     ledger: Ledger,
-    broker: Broker,
+    health: Arc<health::Health>,
     stop: CancellationToken,
     streams: Arc<tokio::sync::Semaphore>,
 }
@@ -48,7 +50,7 @@ pub(crate) struct Desk {
 pub struct DashboardError(#[from] std::io::Error);
 
 /// Serves pages and API on `listener` until `stop`. Requests must name an address, localhost or one of `names`
-/// as their host.
+/// as their host. `roles` are those of this process, for the health page.
 ///
 /// # Errors
 /// The system takes the listener away.
@@ -57,12 +59,13 @@ pub async fn serve(
     names: Vec<String>,
     ledger: Ledger,
     broker: Broker,
+    roles: Vec<Watched>,
     stop: CancellationToken,
 ) -> Result<(), DashboardError> {
     let address = listener.local_addr()?;
     let desk = Desk {
+        health: health::Health::new(ledger.clone(), broker, roles),
         ledger,
-        broker,
         stop: stop.clone(),
         streams: Arc::new(tokio::sync::Semaphore::new(events::MOST_STREAMS)),
     };
@@ -100,6 +103,7 @@ fn router(desk: Desk) -> Router {
             get(|| async { ([(header::CONTENT_TYPE, "image/svg+xml")], include_str!("../assets/favicon.svg")) }),
         )
         .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .route("/api/v1/builds", get(api::builds))
         .route("/api/v1/builds/{id}", get(api::build))
         .route("/api/v1/builds/{id}/cancel", post(api::cancel_build))

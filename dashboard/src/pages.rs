@@ -4,7 +4,6 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use broker::Link;
 use jiff::Timestamp;
 use messages::Verdict;
 use store::{AttemptView, BuildFilter, BuildView, JobView, QueueView, RunnerState, RunnerView, Skipped};
@@ -22,8 +21,8 @@ const LOG_SHOWN: u64 = 256 * 1024;
 
 /// What every page has around it.
 struct Frame {
-    /// Says why nothing moves, while something is wrong.
-    fault: Option<String>,
+    /// Say why nothing moves, while something is wrong.
+    faults: Vec<String>,
 }
 
 #[derive(Template)]
@@ -145,14 +144,14 @@ pub(crate) async fn overview(State(desk): State<Desk>) -> Result<Response, Probl
     // What runs or waits is what people come for; the sort keeps the order inside each half.
     builds.sort_by_key(|build| build.verdict.is_some());
     let builds = builds.iter().map(|build| build_row(build, now)).collect();
-    page(&Overview { frame: frame(&desk), builds })
+    page(&Overview { frame: frame(&desk).await, builds })
 }
 
 pub(crate) async fn build(State(desk): State<Desk>, Path(id): Path<String>) -> Result<Response, Problem> {
     let view = desk.ledger.build(build_id(&id)?).await?.ok_or_else(no_build)?;
     let now = Timestamp::now();
     page(&BuildPage {
-        frame: frame(&desk),
+        frame: frame(&desk).await,
         build: build_row(&view, now),
         author: shown(&view.author),
         url: shown(&view.url),
@@ -175,7 +174,7 @@ pub(crate) async fn job(State(desk): State<Desk>, Path(id): Path<String>) -> Res
         log = shown_log(&bytes);
     }
     page(&JobPage {
-        frame: frame(&desk),
+        frame: frame(&desk).await,
         done: view.verdict.is_some(),
         job: job_row(&view, now),
         build: build_row(&build, now),
@@ -189,13 +188,16 @@ pub(crate) async fn job(State(desk): State<Desk>, Path(id): Path<String>) -> Res
 pub(crate) async fn queues(State(desk): State<Desk>) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let queues = desk.ledger.queues().await?;
-    page(&QueuesPage { frame: frame(&desk), queues: queues.iter().map(|queue| queue_row(queue, now)).collect() })
+    page(&QueuesPage { frame: frame(&desk).await, queues: queues.iter().map(|queue| queue_row(queue, now)).collect() })
 }
 
 pub(crate) async fn runners(State(desk): State<Desk>) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let runners = desk.ledger.runners().await?;
-    page(&RunnersPage { frame: frame(&desk), runners: runners.iter().map(|runner| runner_row(runner, now)).collect() })
+    page(&RunnersPage {
+        frame: frame(&desk).await,
+        runners: runners.iter().map(|runner| runner_row(runner, now)).collect(),
+    })
 }
 
 fn page(template: &impl Template) -> Result<Response, Problem> {
@@ -203,13 +205,8 @@ fn page(template: &impl Template) -> Result<Response, Problem> {
     Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response())
 }
 
-fn frame(desk: &Desk) -> Frame {
-    let fault = match &*desk.broker.link().borrow() {
-        Link::Up { .. } => None,
-        Link::Blocked { why, .. } => Some(format!("The broker takes no messages: {}", shown(why))),
-        Link::Down { why } => Some(format!("The broker is not reachable: {}", shown(why))),
-    };
-    Frame { fault }
+async fn frame(desk: &Desk) -> Frame {
+    Frame { faults: desk.health.at_a_glance().await.faults.iter().map(|fault| shown(fault)).collect() }
 }
 
 fn build_row(view: &BuildView, now: Timestamp) -> BuildRow {

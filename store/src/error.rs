@@ -48,7 +48,13 @@ pub enum LedgerError {
         /// What the database said.
         cause: String,
     },
-    /// What is stored does not fit this program: a bug or a damaged file.
+    /// The file is damaged: nothing was written, and no retry helps. A person has to restore it.
+    #[error("the ledger is damaged ({what}): stop every dispatcher, restore the file from a backup, start again")]
+    Damaged {
+        /// What the database said.
+        what: String,
+    },
+    /// One thing that is stored does not fit this program, and the rest does: a bug.
     #[error("the ledger holds something that does not fit: {what}")]
     Inconsistent {
         /// What and where.
@@ -60,6 +66,11 @@ impl LedgerError {
     /// Whether the same call may succeed later without a person.
     pub fn worth_retrying(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+
+    /// Whether the whole ledger is in the way, and not this one read or write.
+    pub fn concerns_the_file(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Damaged { .. })
     }
 }
 

@@ -20,11 +20,11 @@ use crate::{
 /// The ledger. Cheap to clone; clones share the database.
 #[derive(Clone)]
 pub struct Ledger {
-    writer: Writer,
+    pub(crate) writer: Writer,
     pub(crate) readers: Pool,
     logs: Logs,
-    leader_file: PathBuf,
-    file: SameFile,
+    pub(crate) leader_file: PathBuf,
+    pub(crate) file: SameFile,
     /// Held as long as this process leads, so that its end, however it comes, ends the leadership.
     leadership: Arc<Mutex<Option<(Epoch, File)>>>,
 }
@@ -84,6 +84,11 @@ impl Ledger {
         let epoch = self.writer.submit(None, leader::Lead(holder.to_owned())).await?;
         *self.leadership.lock().unwrap_or_else(PoisonError::into_inner) = Some((epoch, lock));
         Ok(Some(epoch))
+    }
+
+    /// Whether this very handle, or a clone of it, leads.
+    pub(crate) fn leads_itself(&self) -> bool {
+        self.leadership.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Renews the leadership. Call every 2 s.

@@ -11,6 +11,7 @@ mod builds;
 mod clock;
 mod error;
 mod from_row;
+mod health;
 mod ledger;
 pub mod lifecycle;
 mod logs;

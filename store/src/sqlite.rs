@@ -148,6 +148,15 @@ async fn check_over(path: &Path, connection: &mut Connection) -> Result<(), Open
     Ok(())
 }
 
+/// Reads every page of a ledger that is in use, over a connection that cannot write.
+pub(crate) async fn examine(file: &SameFile) -> Result<(), LedgerError> {
+    file.check()?;
+    let mut connection = plain_options(&file.path).read_only(true).connect().await?;
+    let said: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    if said == "ok" { Ok(()) } else { Err(LedgerError::Damaged { what: said }) }
+}
+
 async fn migrate(path: &Path, writer: &mut Connection) -> Result<(), OpenError> {
     migrate_once(path, writer).await.map_err(|cause| match cause {
         MigrateError::VersionMissing(_) => OpenError::Newer { path: path.to_owned() },
@@ -203,6 +212,8 @@ impl From<sqlx::Error> for LedgerError {
                 _,
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed,
             ) => Self::Unavailable { cause: said_by(&cause) },
+            // CORRUPT and NOTADB.
+            (Some(11 | 26), _) => Self::Damaged { what: said_by(&cause) },
             _ => Self::Inconsistent { what: said_by(&cause) },
         }
     }

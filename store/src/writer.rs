@@ -94,15 +94,26 @@ impl<W: Write> Request for Pending<W> {
 
 async fn work(mut tx: Tx, file: SameFile, mut queue: mpsc::Receiver<Box<dyn Request>>, committed: watch::Sender<i64>) {
     let mut together = Vec::new();
+    // Each fault is told once and not for every write that meets it.
+    let mut told = None;
     while queue.recv_many(&mut together, TOGETHER).await > 0 {
         let outcome = match file.check() {
             Ok(()) => commit(&mut tx, &mut together).await,
             Err(cause) => Err(cause),
         };
         let outcomes = match outcome {
-            Ok(outcomes) => outcomes,
+            Ok(outcomes) => {
+                if told.take().is_some() {
+                    tracing::info!("the ledger takes writes again");
+                }
+                outcomes
+            }
             Err(cause) => {
-                tracing::warn!(%cause, writes = together.len(), "ledger transaction failed");
+                let fault = cause.to_string();
+                if told.as_ref() != Some(&fault) {
+                    tracing::warn!(%cause, writes = together.len(), "ledger transaction failed");
+                    told = Some(fault);
+                }
                 recover(&mut tx, &file).await;
                 together.iter().map(|_| Err(cause.clone())).collect()
             }
@@ -129,8 +140,8 @@ async fn commit(tx: &mut Tx, together: &mut [Box<dyn Request>]) -> Result<Vec<Re
                 tx.keep();
                 outcomes.push(Ok(()));
             }
-            // Disk full, lock, I/O: SQLite may have ended the whole transaction already.
-            Err(cause) if cause.worth_retrying() => return Err(cause),
+            // Disk full, lock, I/O, damage: SQLite may have ended the whole transaction already.
+            Err(cause) if cause.concerns_the_file() => return Err(cause),
             Err(cause) if alone => {
                 tx.rollback().await?;
                 return Ok(vec![Err(cause)]);

@@ -8,6 +8,7 @@ mod stories {
     pub(crate) mod crash;
     pub(crate) mod feed;
     pub(crate) mod fixture;
+    pub(crate) mod health;
     pub(crate) mod intake;
     pub(crate) mod invariants;
     pub(crate) mod leader;

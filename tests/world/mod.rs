@@ -3,6 +3,7 @@
 //! Everything is real: git repositories, processes of the built program, RabbitMQ nodes. A story waits
 //! for conditions with a deadline, never for time to pass.
 
+pub(crate) mod measure;
 pub(crate) mod process;
 pub(crate) mod repository;
 
@@ -159,7 +160,7 @@ impl World {
         self.start_process(name, name, &words);
     }
 
-    fn start_process(&mut self, name: &str, data: &str, words: &[String]) {
+    pub(crate) fn start_process(&mut self, name: &str, data: &str, words: &[String]) {
         let mut command = process::thump();
         command.args(words).arg("--data").arg(self.path(data));
         if let Some(url) = self.logins.get(words[0].as_str()).or(self.broker.as_ref()) {
@@ -234,6 +235,16 @@ impl World {
         self.get(&format!("/api/v1/jobs/{job}/log")).await.1
     }
 
+    /// How long the runner's log of that job was.
+    pub(crate) async fn log_length(&self, commit: &str) -> usize {
+        let builds = self.builds(commit).await;
+        let job = builds[0]["jobs"][0]["id"].as_str().expect("a job").to_owned();
+        let job = self.api(&format!("/api/v1/jobs/{job}")).await.expect("the job");
+        let attempts = job["attempts"].as_array().expect("attempts");
+        let length = attempts.last().expect("one")["log_length"].as_u64().expect("a length");
+        usize::try_from(length).expect("small")
+    }
+
     /// Asks again until there is an answer, or fails with what was waited for and what Thump said.
     pub(crate) async fn eventually<T, F, R>(&self, what: &str, ask: F) -> T
     where
@@ -275,6 +286,63 @@ impl World {
     /// Makes the file that a job waits for.
     pub(crate) fn make(&self, file: &str) {
         std::fs::write(self.path(file), "").expect("write");
+    }
+
+    /// The dispatcher's ledger, of a story with a process per role.
+    pub(crate) fn ledger_file(&self) -> PathBuf {
+        self.path("dispatcher/dispatcher/ledger.db")
+    }
+
+    /// Somebody else writes into the ledger and takes his time, until this is rolled back.
+    pub(crate) async fn lock_ledger(&self) -> sqlx::SqliteConnection {
+        use sqlx::Connection as _;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.ledger_file());
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.expect("opened");
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.expect("locked");
+        connection
+    }
+
+    /// The process numbers of everything that runs.
+    pub(crate) fn pids(&mut self) -> Vec<(String, u32)> {
+        let mut pids = Vec::new();
+        for (name, process) in &mut self.processes {
+            if process.runs() {
+                pids.push((name.clone(), process.id()));
+            }
+        }
+        pids
+    }
+
+    /// What the health page names.
+    pub(crate) async fn faults(&self) -> Vec<String> {
+        let (status, body) = self.get("/healthz").await;
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        let faults: Vec<String> = body["faults"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|fault| fault.as_str().unwrap_or("?").to_owned())
+            .collect();
+        assert_eq!(status, if faults.is_empty() { 200 } else { 503 }, "{body}");
+        faults
+    }
+
+    /// Waits until the health page names a fault in these words, which takes 15 s at most.
+    pub(crate) async fn fault_named(&self, words: &str) {
+        let begun = Instant::now();
+        self.eventually(&format!("the health page to say {words:?}"), || async {
+            self.faults().await.iter().any(|fault| fault.contains(words)).then_some(())
+        })
+        .await;
+        assert!(begun.elapsed() < Duration::from_secs(15), "it was named after {:?}", begun.elapsed());
+    }
+
+    /// How many messages were put aside.
+    pub(crate) async fn dead_letters(&self) -> i64 {
+        use sqlx::Connection as _;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.ledger_file()).read_only(true);
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.expect("opened");
+        sqlx::query_scalar("SELECT count(*) FROM dead_letters").fetch_one(&mut connection).await.expect("counted")
     }
 
     /// Runs a client command against this machine and returns exit code, stdout and stderr.

@@ -70,6 +70,11 @@ impl Process {
         output[start..].split_whitespace().next().expect("an address").to_owned()
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_none()
+    }
+
     /// The system's number for it.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

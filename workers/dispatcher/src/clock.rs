@@ -59,6 +59,7 @@ pub(crate) async fn came_back(desk: &Arc<Desk>, tick: &Tick) -> Result<(), Halt>
     if tick.incarnation != desk.life {
         return Ok(());
     }
+    desk.settings.pulse.beats();
     let Some(passed) = desk.board().pass_tick(tick.number) else { return Ok(()) };
     for (job, lease, runner_is_heard) in passed.ended {
         let (cause, detail) = if runner_is_heard {

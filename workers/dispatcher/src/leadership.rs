@@ -23,6 +23,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Work that went well for this long has got over its last fault.
 const STEADY: Duration = Duration::from_secs(30);
+/// A damaged ledger is read through again after this, and after ten times as long as the last reading took.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 /// What resigning may take at most, so that an exit never hangs on the ledger.
 const RESIGN_LIMIT: Duration = Duration::from_millis(800);
 
@@ -35,6 +37,7 @@ pub(crate) async fn run(
     let mut pause = Pause::default();
     while let Some(epoch) = await_lead(&settings.name, &ledger, &stop).await? {
         info!(epoch = epoch.0, "leading");
+        settings.pulse.beats();
         let ended = tokio::select! {
             () = hold(&ledger, epoch) => Ended::Deposed,
             ended = work(&settings, &broker, &ledger, epoch, &stop, &mut pause) => ended,
@@ -42,6 +45,7 @@ pub(crate) async fn run(
         if !matches!(ended, Ended::Deposed) {
             resign(&ledger, epoch).await;
         }
+        settings.pulse.waits();
         match ended {
             Ended::Stopped => return Ok(()),
             Ended::Closed => return Err(DispatcherError::BrokerClosed),
@@ -50,6 +54,8 @@ pub(crate) async fn run(
             // fault of a ledger does not wear out the delivery limit of messages. And a standby whose
             // disk is well may be the better leader.
             Ended::LedgerUnavailable => pause.wait(&stop).await,
+            // To take the lead touches one page only: it proves nothing.
+            Ended::LedgerDamaged => await_repair(&ledger, &stop).await,
         }
     }
     Ok(())
@@ -60,6 +66,7 @@ enum Ended {
     Deposed,
     Closed,
     LedgerUnavailable,
+    LedgerDamaged,
 }
 
 /// The pauses between faults.
@@ -108,6 +115,23 @@ async fn await_lead(name: &str, ledger: &Ledger, stop: &CancellationToken) -> Re
     }
 }
 
+/// Nothing is taken from the queues until the whole ledger can be read again: each message would meet the
+/// damage, return to its queue and wear out its delivery limit.
+async fn await_repair(ledger: &Ledger, stop: &CancellationToken) {
+    loop {
+        let begun = Instant::now();
+        let found = ledger.examine().await;
+        if let Err(cause) = &found {
+            error!(%cause, "nothing is taken from the queues");
+        }
+        let pause = READ_AGAIN.max(begun.elapsed() * 10);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(pause) => if found.is_ok() { return },
+        }
+    }
+}
+
 /// Renews until another one leads. A ledger that cannot be used now is no loss of the lead: every write
 /// checks the epoch, so an old leader cannot do harm by hoping.
 async fn hold(ledger: &Ledger, epoch: Epoch) {
@@ -146,6 +170,10 @@ async fn work(
             Halt::Ledger(LedgerError::Unavailable { cause }) => {
                 warn!(%cause, "the ledger cannot be used; nothing is taken from the queues until it can");
                 return Ended::LedgerUnavailable;
+            }
+            Halt::Ledger(LedgerError::Damaged { what }) => {
+                error!(what, "the ledger is damaged; nothing is taken from the queues");
+                return Ended::LedgerDamaged;
             }
             halt => error!(%halt, "starting again from the ledger"),
         }

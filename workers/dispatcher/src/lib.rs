@@ -28,6 +28,7 @@ mod logs;
 mod mailbox;
 mod probes;
 mod publish;
+mod pulse;
 mod reconcile;
 mod results;
 mod roster;
@@ -43,6 +44,8 @@ use broker::{Broker, RefusedError};
 use messages::PoolName;
 use store::{Ledger, LedgerError};
 use tokio_util::sync::CancellationToken;
+
+pub use pulse::Pulse;
 
 /// How one dispatcher behaves.
 #[derive(Debug, Clone)]
@@ -61,6 +64,8 @@ pub struct Settings {
     pub reconcile_every: Duration,
     /// Pools whose queues are there before any job or runner names them.
     pub pools: Vec<PoolName>,
+    /// Where it tells how it stands.
+    pub pulse: Pulse,
 }
 
 impl Default for Settings {
@@ -72,6 +77,7 @@ impl Default for Settings {
             tick_every: Duration::from_secs(1),
             reconcile_every: Duration::from_secs(10),
             pools: vec![PoolName::default()],
+            pulse: Pulse::default(),
         }
     }
 }

@@ -22,12 +22,21 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) async fn run(desk: Arc<Desk>, declared: bool) -> Result<(), Halt> {
     let mut link = desk.broker.link();
     let mut done = if declared { generation(&link.borrow_and_update()) } else { None };
+    let mut was_blocked = false;
     loop {
-        let now = generation(&link.borrow_and_update());
+        let (now, blocked) = {
+            let link = link.borrow_and_update();
+            (generation(&link), matches!(*link, Link::Blocked { .. }))
+        };
         let mut again = false;
-        if now.is_some() && now != done {
-            // Whatever was said meanwhile could not be heard.
+        let unblocked = std::mem::replace(&mut was_blocked, blocked) && !blocked;
+        if now.is_some() && (now != done || unblocked) {
+            // Whatever was said meanwhile could not be heard, and no tick could come back. An alarm that
+            // goes on and off may let ticks through between two beats, so its end counts like a reconnect.
             desk.board().refresh();
+            desk.settings.pulse.beats();
+        }
+        if now.is_some() && now != done {
             if ensure_all(&desk).await? {
                 done = now;
             } else {

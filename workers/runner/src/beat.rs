@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use broker::{Delivery, Exchange, Outgoing, Topic};
+use broker::{Delivery, Exchange, Link, Outgoing, Topic};
 use messages::{Beat, BeatAnswer, CancelAttempt, Envelope, JobId, Malformed, Message, MessageId, Probe};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::context::{Context, Settle};
@@ -17,6 +18,7 @@ const LEAST: Duration = Duration::from_millis(50);
 
 /// Beats for ever.
 pub(crate) async fn beat(context: Arc<Context>) {
+    let mut link = context.broker.link();
     loop {
         let sent = Instant::now();
         let beat = next(&context);
@@ -35,6 +37,18 @@ pub(crate) async fn beat(context: Arc<Context>) {
             biased;
             () = tokio::time::sleep_until(sent + context.settings.beat_every) => {}
             () = context.beat_now.notified() => tokio::time::sleep_until(sent + LEAST).await,
+            () = takes_again(&mut link) => tokio::time::sleep_until(sent + LEAST).await,
+        }
+    }
+}
+
+/// Returns when the broker takes messages after it took none: an alarm that goes on and off must not
+/// happen to be on at every beat.
+async fn takes_again(link: &mut watch::Receiver<Link>) {
+    for up in [false, true] {
+        if link.wait_for(|link| matches!(link, Link::Up { .. }) == up).await.is_err() {
+            // The connection is closed for good.
+            std::future::pending::<()>().await;
         }
     }
 }
