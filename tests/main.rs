@@ -10,6 +10,7 @@ mod broker_is_blocked;
 mod broker_restarts;
 mod containers;
 mod every_commit_once;
+mod exclusive_jobs;
 mod layers;
 mod ledger_faults;
 mod malformed_messages;

@@ -68,6 +68,7 @@ pub(crate) fn job<'v>(
     let timeout = table.get("timeout");
     let timeout = timeout.map_or(Some(DEFAULT_TIMEOUT_SECONDS), |timeout| values::timeout(reader, timeout));
     let when = table.get("when").map_or(Some(None), |when| when::when(reader, when).map(Arc::new).map(Some));
+    let exclusive = table.get("exclusive").map_or(Some(false), |exclusive| values::exclusive(reader, exclusive));
     let own = table.get("env").map(|env| values::env(reader, env)).unwrap_or_default();
     let mut env = shared.clone();
     env.extend(own.clone());
@@ -86,6 +87,7 @@ pub(crate) fn job<'v>(
         let mut spec = JobSpec::new(Work::Steps { steps: steps? }, timeout?);
         spec.env = env;
         spec.dir = dir?;
+        spec.exclusive = exclusive?;
         name?;
         Some(Whole { pool: pool?, when: when?, spec, members: members? })
     };

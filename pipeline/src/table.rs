@@ -23,6 +23,7 @@ pub(crate) static JOB: &[Key] = &[
     key("pool"),
     key("dir"),
     key("timeout"),
+    key("exclusive"),
     key("needs"),
     key("env"),
     key("matrix"),

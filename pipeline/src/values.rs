@@ -9,7 +9,7 @@ use messages::{MAX_TIMEOUT_SECONDS, PoolName, Step};
 use toml::de::DeValue;
 
 use crate::matrix::Combination;
-use crate::reader::{Reader, Value};
+use crate::reader::{Reader, Value, kind};
 use crate::shown::{is_plain, quoted, steers};
 use crate::{MAX_NAME_CHARS, MAX_STEP_BYTES, MAX_STEPS, MAX_VARIABLE_BYTES, MAX_VARIABLES, duration};
 
@@ -90,6 +90,16 @@ fn is_inside(dir: &str) -> bool {
         && dir.split('/').all(|part| !matches!(part, "" | "." | "..") && part.len() <= 255)
         && !dir.contains('\\')
         && !dir.chars().any(char::is_control)
+}
+
+/// Yes or no.
+pub(crate) fn exclusive(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<bool> {
+    if let DeValue::Boolean(exclusive) = value.get_ref() {
+        return Some(*exclusive);
+    }
+    let message = format!("exclusive must be true or false, this is {}", kind(value.get_ref()));
+    reader.problem_with(&value.span(), message, "write exclusive = true, without quotes");
+    None
 }
 
 /// Seconds.

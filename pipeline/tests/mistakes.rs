@@ -190,6 +190,9 @@ fn each_key_says_what_it_may_hold() {
     says(&job_with("timeout = 30"), &["needs a unit", "\"30s\"", "\"30m\""]);
     says(&job_with("timeout = \"soon\""), &["no duration", "\"1h30m\""]);
     says(&job_with("timeout = \"8d\""), &["1s to 7d"]);
+    says(&job_with("exclusive = \"yes\""), &["true or false", "this is a text", "exclusive = true"]);
+    assert!(accepted(&job_with("exclusive = true")).jobs[0].spec.exclusive);
+    assert!(!accepted(&job_with("exclusive = false")).jobs[0].spec.exclusive);
     says(&job_with("timeout = \"0s\""), &["1s to 7d"]);
     assert_eq!(accepted(&job_with("timeout = \"7d\"")).jobs[0].spec.timeout_seconds, messages::MAX_TIMEOUT_SECONDS);
 

@@ -14,6 +14,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
     (2, "order of lives", include_str!("../migrations/0002_order_of_lives.sql")),
     (3, "filtered", include_str!("../migrations/0003_filtered.sql")),
+    (4, "exclusive jobs", include_str!("../migrations/0004_exclusive_jobs.sql")),
 ];
 
 /// All steps, with their checksums.

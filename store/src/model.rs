@@ -76,6 +76,8 @@ pub enum ClaimDecision {
         attempt: AttemptNumber,
         /// The holder's proof.
         token: AttemptToken,
+        /// Whether the job's attempts must never overlap.
+        exclusive: bool,
     },
     /// Not to be run.
     Drop(DropReason),
@@ -132,6 +134,8 @@ pub struct Running {
     pub pool: PoolName,
     /// Whether a cancel was asked for.
     pub cancelling: bool,
+    /// Whether the job's attempts must never overlap.
+    pub exclusive: bool,
 }
 
 /// A runner as its last beat described it.

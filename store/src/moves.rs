@@ -29,6 +29,7 @@ pub(crate) struct JobRow {
     pub(crate) counts: Counts,
     pub(crate) dependants: bool,
     pub(crate) blocked: bool,
+    pub(crate) exclusive: bool,
     /// The current or last attempt.
     pub(crate) holder: Option<Holder>,
 }
@@ -101,6 +102,7 @@ from_row! {
         rounds: i64,
         dependants: i16,
         blocked: i16,
+        exclusive: i16,
         token: Option<String>,
         runner: Option<String>,
         incarnation: Option<String>,
@@ -129,13 +131,14 @@ impl Row {
             counts: Counts { lost: self.lost, errored: self.errored, rounds: self.rounds },
             dependants: self.dependants != 0,
             blocked: self.blocked != 0,
+            exclusive: self.exclusive != 0,
             holder,
         })
     }
 }
 
 const SELECT: &str = "SELECT j.id, j.build, j.pool, j.order_number, j.state, j.cancelling, j.verdict, j.attempt, \
-     j.lost, j.errored, j.rounds, j.dependants, j.blocked, a.token, a.runner, a.incarnation, \
+     j.lost, j.errored, j.rounds, j.dependants, j.blocked, j.exclusive, a.token, a.runner, a.incarnation, \
      a.state AS attempt_state, a.started_at \
      FROM jobs j LEFT JOIN attempts a ON a.job = j.id AND a.number = j.attempt WHERE ";
 

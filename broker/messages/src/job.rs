@@ -69,12 +69,15 @@ pub struct JobSpec {
     pub dir: Option<String>,
     /// The time limit of all steps together, in seconds, at most [`MAX_TIMEOUT_SECONDS`].
     pub timeout_seconds: u64,
+    /// Two attempts of it must never run at once, even if that costs a running one ([`crate::LEASH`]).
+    #[serde(default)]
+    pub exclusive: bool,
 }
 
 impl JobSpec {
     /// This work within this time, and nothing beyond the defaults.
     pub fn new(work: Work, timeout_seconds: u64) -> Self {
-        Self { work, env: BTreeMap::new(), dir: None, timeout_seconds }
+        Self { work, env: BTreeMap::new(), dir: None, timeout_seconds, exclusive: false }
     }
 }
 

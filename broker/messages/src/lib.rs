@@ -24,6 +24,7 @@ mod control;
 mod envelope;
 mod ids;
 mod job;
+mod lease;
 mod log;
 mod report;
 mod tests;
@@ -42,6 +43,7 @@ pub use ids::{
     RefName, RepositoryName, RunnerName, TreeId,
 };
 pub use job::{Job, JobSpec, MAX_TIMEOUT_SECONDS, RepositorySource, Step, Work};
+pub use lease::{LEASE, LEASH, TICK};
 pub use log::LogChunk;
 pub use report::{Finished, HandBack, Outcome, StepEnd, StepResult};
 pub use tests::{

@@ -108,6 +108,8 @@ pub enum ErroredKind {
     Checkout,
     /// The runner's machine was in the way: no shell, no space, no more processes.
     Host,
+    /// No dispatcher answered the runner, and the job is exclusive.
+    CutOff,
     /// The job's runner was lost too often.
     RunnerLost,
     /// The job went round too often for other reasons.
@@ -116,12 +118,13 @@ pub enum ErroredKind {
 
 impl ErroredKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Pipeline,
         Self::NothingToRun,
         Self::CommitGone,
         Self::Checkout,
         Self::Host,
+        Self::CutOff,
         Self::RunnerLost,
         Self::TooManyAttempts,
     ];
@@ -134,6 +137,7 @@ impl ErroredKind {
             Self::CommitGone => "commit_gone",
             Self::Checkout => "checkout",
             Self::Host => "host",
+            Self::CutOff => "cut_off",
             Self::RunnerLost => "runner_lost",
             Self::TooManyAttempts => "too_many_attempts",
         }

@@ -57,6 +57,7 @@ from_row! {
         incarnation: String,
         pool: String,
         cancelling: i16,
+        exclusive: i16,
     }
 }
 
@@ -108,7 +109,7 @@ impl Ledger {
     /// Every attempt that runs.
     pub async fn running(&self) -> Result<Vec<Running>, LedgerError> {
         let rows: Vec<RunningRow> = sqlx::query_as(
-            "SELECT a.job, a.number, a.token, a.runner, a.incarnation, j.pool, j.cancelling \
+            "SELECT a.job, a.number, a.token, a.runner, a.incarnation, j.pool, j.cancelling, j.exclusive \
              FROM attempts a JOIN jobs j ON j.id = a.job WHERE a.state = 'running' ORDER BY a.started_at",
         )
         .fetch_all(&self.readers)
@@ -123,6 +124,7 @@ impl Ledger {
                     incarnation: parse(&row.incarnation)?,
                     pool: parse(&row.pool)?,
                     cancelling: row.cancelling != 0,
+                    exclusive: row.exclusive != 0,
                 })
             })
             .collect()

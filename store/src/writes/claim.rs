@@ -29,7 +29,8 @@ impl Write for Claim {
             answers.push(match decide(job, claim, tx.now) {
                 Ok(Decision::Answer(answer)) => answer,
                 Ok(Decision::Begin(step, holder)) => {
-                    let answer = ClaimDecision::Run { attempt: holder.number, token: claim.token.clone() };
+                    let (attempt, token) = (holder.number, claim.token.clone());
+                    let answer = ClaimDecision::Run { attempt, token, exclusive: job.exclusive };
                     steps.push(*step);
                     begun.push(AttemptRow::begun(job.id, holder));
                     answer
@@ -61,7 +62,7 @@ fn decide(job: &mut JobRow, claim: &ClaimRequest, now: i64) -> Result<Decision, 
         (JobState::Running { attempt, .. }, Some(holder))
             if holder.runner == claim.runner.as_str() && holder.incarnation == claim.incarnation.to_string() =>
         {
-            ClaimDecision::Run { attempt, token: parse::<AttemptToken>(&holder.token)? }
+            ClaimDecision::Run { attempt, token: parse::<AttemptToken>(&holder.token)?, exclusive: job.exclusive }
         }
         (JobState::Running { .. }, _) => ClaimDecision::Drop(DropReason::HeldElsewhere),
     }))

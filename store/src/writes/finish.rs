@@ -92,7 +92,10 @@ fn record(job: &mut JobRow, report: &Finished) -> Result<(Move, AttemptRow), Led
         Outcome::Cancelled => (finished(Verdict::Cancelled), None),
         Outcome::Errored { reason, worth_retrying: false } => (finished(Verdict::Errored), Some(reason.clone())),
         Outcome::Errored { reason, worth_retrying: true } => {
-            job.counts.errored += 1;
+            // Broker or dispatcher were away, and the job could not wait: only the cap of ten counts that.
+            if reason.kind != ErroredKind::CutOff {
+                job.counts.errored += 1;
+            }
             job.counts.rounds += 1;
             if job.counts.errored >= ERRORED {
                 (JobEvent::CapReached { attempt }, Some(reason.clone()))

@@ -156,6 +156,7 @@ impl Rows {
                 filtered: job.filtered.clone(),
                 dependants: jobs.iter().any(|other| other.needs.contains(&position)),
                 spec: to_json(&job.spec)?,
+                exclusive: job.spec.exclusive,
                 retry_of: None,
                 queued_at: (state == JobState::Queued).then_some(tx.now),
             });

@@ -36,6 +36,7 @@ pub(crate) struct JobRow {
     pub(crate) filtered: Option<String>,
     pub(crate) dependants: bool,
     pub(crate) spec: String,
+    pub(crate) exclusive: bool,
     pub(crate) retry_of: Option<String>,
     pub(crate) queued_at: Option<i64>,
 }
@@ -82,7 +83,7 @@ pub(crate) async fn put_jobs(tx: &mut Tx, jobs: &[JobRow]) -> Result<(), LedgerE
     for piece in pieces(jobs) {
         let mut query = QueryBuilder::<Db>::new(
             "INSERT INTO jobs (id, build, order_number, position, name, pool, state, cancelling, blocked, superseded, \
-             dependants, spec, attempt, lost, errored, rounds, retry_of, created_at, queued_at, \
+             dependants, spec, attempt, lost, errored, rounds, exclusive, retry_of, created_at, queued_at, \
              verdict, finished_at, filtered) ",
         );
         query.push_values(piece, |mut row, job| {
@@ -98,6 +99,7 @@ pub(crate) async fn put_jobs(tx: &mut Tx, jobs: &[JobRow]) -> Result<(), LedgerE
                 .push_bind(i16::from(job.dependants))
                 .push_bind(job.spec.clone())
                 .push("0, 0, 0, 0")
+                .push_bind(i16::from(job.exclusive))
                 .push_bind(job.retry_of.clone())
                 .push_bind(tx.now)
                 .push_bind(job.queued_at)

@@ -40,6 +40,7 @@ from_row! {
         blocked: i16,
         dependants: i16,
         spec: String,
+        exclusive: i16,
     }
 }
 
@@ -48,7 +49,7 @@ impl Write for Retry {
 
     async fn run(&mut self, tx: &mut Tx) -> Result<Option<JobId>, LedgerError> {
         let jobs: Vec<Row> = sqlx::query_as(
-            "SELECT id, build, position, name, pool, state, blocked, dependants, spec FROM jobs \
+            "SELECT id, build, position, name, pool, state, blocked, dependants, spec, exclusive FROM jobs \
              WHERE superseded = 0 AND build = (SELECT build FROM jobs WHERE id = $1)",
         )
         .bind(self.job.to_string())
@@ -127,6 +128,7 @@ async fn insert(
             filtered: None,
             dependants: job.dependants != 0,
             spec: job.spec.clone(),
+            exclusive: job.exclusive != 0,
             retry_of: Some(job.id.clone()),
             queued_at: None,
         });

@@ -87,7 +87,7 @@ async fn write_until_killed(folder: PathBuf) -> ! {
         let answers = ledger.claim(epoch, claims).await.expect("answered");
         let mut reports = Vec::new();
         for (job, answer) in jobs.into_iter().zip(answers) {
-            let ClaimDecision::Run { attempt, token } = answer else { continue };
+            let ClaimDecision::Run { attempt, token, .. } = answer else { continue };
             let (runner, incarnation) = ("north".parse().expect("a name"), life_of("north", 1));
             reports.push(report_of(&Held { job, attempt, token, runner, incarnation }, Outcome::Passed));
         }

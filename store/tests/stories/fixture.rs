@@ -70,7 +70,7 @@ impl World {
 
     pub(crate) async fn claim(&self, job: JobId, runner: &str) -> Held {
         match self.ask(job, runner, 1).await {
-            ClaimDecision::Run { attempt, token } => {
+            ClaimDecision::Run { attempt, token, .. } => {
                 Held { job, attempt, token, runner: runner.parse().expect("a name"), incarnation: life_of(runner, 1) }
             }
             ClaimDecision::Drop(reason) => panic!("dropped: {reason:?}"),

@@ -158,7 +158,7 @@ async fn live(deeds: Vec<Deed>) {
                 let runner = if other { "south" } else { "north" };
                 let claims = vec![question(job.id, runner, 1)];
                 let answer = world.ledger.claim(world.epoch, claims).await.expect("answered").remove(0);
-                if let ClaimDecision::Run { attempt, token } = answer {
+                if let ClaimDecision::Run { attempt, token, .. } = answer {
                     let runner_name = runner.parse().expect("a name");
                     let incarnation = life_of(runner, 1);
                     held.push(Held { job: job.id, attempt, token, runner: runner_name, incarnation });

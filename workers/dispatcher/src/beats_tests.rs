@@ -6,6 +6,7 @@ use messages::{
 
 use super::*;
 use crate::Settings;
+use crate::leases::Terms;
 use crate::logbook::End;
 
 fn judge(board: &mut Board, beat: &Beat) -> Judgement {
@@ -67,7 +68,11 @@ fn board() -> Board {
     let mut board = Board::new(&Settings::default());
     judge(&mut board, &beat("first", 1));
     let runner = "north".parse().expect("a name");
-    board.leases.grant(Proof { runner: &runner, job: job(), attempt: ATTEMPT, token: &token() }, life("first"), true);
+    board.leases.grant(
+        Proof { runner: &runner, job: job(), attempt: ATTEMPT, token: &token() },
+        life("first"),
+        Terms { is_known: true, exclusive: false },
+    );
     board
 }
 
@@ -124,6 +129,7 @@ fn a_cancelled_attempt_hears_it_in_every_answer() {
         incarnation: life("first"),
         pool: PoolName::default(),
         cancelling: true,
+        exclusive: false,
     };
     assert_eq!(board.leases.mark_cancelling(std::slice::from_ref(&wanted)).0.len(), 1);
     assert!(board.leases.mark_cancelling(&[wanted]).0.is_empty(), "the edge comes once");

@@ -165,7 +165,7 @@ impl Board {
     /// back and the holder may be dead. The holder's own new life need not: its beat voids the old one.
     pub(crate) fn park(&mut self, claim: &Claim, question: &Envelope, now: Instant) -> bool {
         let Some((attempt, holder, life)) = self.leases.holder_of(claim.job) else { return false };
-        if !claim.redelivered || *holder == claim.runner {
+        if !claim.redelivered || *holder == claim.runner || self.leases.is_exclusive(claim.job) {
             return false;
         }
         let (attempt, holder) = ((claim.job, attempt), holder.clone());

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::desk::Desk;
 use crate::heralds::Heralds;
-use crate::leases::Proof;
+use crate::leases::{Proof, Terms};
 use crate::mailbox::put_aside;
 use crate::probes::Parked;
 use crate::term::Halt;
@@ -122,9 +122,10 @@ fn note(desk: &Desk, claim: &Claim, decision: ClaimDecision, heralds: &Heralds) 
     let mut board = desk.board();
     board.afloat.land(*job);
     match decision {
-        ClaimDecision::Run { attempt, token } => {
+        ClaimDecision::Run { attempt, token, exclusive } => {
             let is_known = heralds.name(claim.incarnation) || board.roster.is_heard(runner, claim.incarnation);
-            board.leases.grant(Proof { runner, job: *job, attempt, token: &token }, claim.incarnation, is_known);
+            let proof = Proof { runner, job: *job, attempt, token: &token };
+            board.leases.grant(proof, claim.incarnation, Terms { is_known, exclusive });
             info!(%job, %attempt, %runner, "attempt started");
             ClaimAnswer::Run { attempt, token }
         }

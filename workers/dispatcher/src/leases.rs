@@ -30,7 +30,16 @@ pub(crate) struct Lease {
     /// Its life was heard when it asked, or has listed the attempt since: it began. Otherwise the question may
     /// have been the last words of a dead one, and nothing was started.
     pub(crate) has_begun: bool,
+    /// Only the end of the lease, or the holder's own word, makes room for another attempt.
+    pub(crate) exclusive: bool,
     remaining: u32,
+}
+
+/// Under what terms an attempt is granted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) is_known: bool,
+    pub(crate) exclusive: bool,
 }
 
 /// What a runner shows to prove that an attempt is its own.
@@ -70,16 +79,25 @@ impl Leases {
 
     /// An attempt that the ledger knows as running.
     pub(crate) fn resume(&mut self, running: Running) {
-        let Running { job, attempt, token, runner, incarnation, cancelling, pool: _ } = running;
+        let Running { job, attempt, token, runner, incarnation, cancelling, exclusive, pool: _ } = running;
         self.insert(
             job,
-            Lease { attempt, token, runner, life: incarnation, cancelling, has_begun: true, remaining: self.full },
+            Lease {
+                attempt,
+                token,
+                runner,
+                life: incarnation,
+                cancelling,
+                has_begun: true,
+                exclusive,
+                remaining: self.full,
+            },
         );
     }
 
     /// A claim was answered with run; for a repeated claim the lease begins anew. `is_known`: the life that
     /// asked is heard by this dispatcher.
-    pub(crate) fn grant(&mut self, proof: Proof<'_>, life: Incarnation, is_known: bool) {
+    pub(crate) fn grant(&mut self, proof: Proof<'_>, life: Incarnation, Terms { is_known, exclusive }: Terms) {
         let before = self.find(proof);
         let cancelling = before.is_some_and(|lease| lease.cancelling);
         let has_begun = is_known || before.is_some_and(|lease| lease.has_begun);
@@ -90,6 +108,7 @@ impl Leases {
             life,
             cancelling,
             has_begun,
+            exclusive,
             remaining: self.full,
         };
         self.insert(proof.job, lease);
@@ -126,14 +145,19 @@ impl Leases {
         self.held.get(&job).filter(fits).map(|lease| &lease.runner)
     }
 
+    /// Whether the job's current attempt must end before another one begins.
+    pub(crate) fn is_exclusive(&self, job: JobId) -> bool {
+        self.held.get(&job).is_some_and(|lease| lease.exclusive)
+    }
+
     /// Which attempt of the job is current, and who has it in which life.
     pub(crate) fn holder_of(&self, job: JobId) -> Option<(AttemptNumber, &RunnerName, Incarnation)> {
         self.held.get(&job).map(|lease| (lease.attempt, &lease.runner, lease.life))
     }
 
-    /// What one life of a runner has.
+    /// What one life of a runner has, and may be given to others as soon as it is gone.
     pub(crate) fn of(&self, runner: &RunnerName, life: Incarnation) -> Vec<AttemptKey> {
-        let its = |lease: &Lease| lease.runner == *runner && lease.life == life;
+        let its = |lease: &Lease| lease.runner == *runner && lease.life == life && !lease.exclusive;
         self.held.iter().filter(|(_, lease)| its(lease)).map(|(job, lease)| (*job, lease.attempt)).collect()
     }
 
@@ -167,9 +191,10 @@ impl Leases {
         self.remove(job)
     }
 
-    /// What former lives of a runner hold after its life `now` listed everything that it has.
+    /// What former lives of a runner hold after its life `now` listed everything that it has, exclusive attempts
+    /// left out: the former life may be on another machine, and run on.
     pub(crate) fn left_behind(&self, runner: &RunnerName, now: Incarnation) -> Vec<(AttemptKey, LossCause)> {
-        let left = |lease: &Lease| lease.runner == *runner && lease.life != now;
+        let left = |lease: &Lease| lease.runner == *runner && lease.life != now && !lease.exclusive;
         self.held
             .iter()
             .filter(|(_, lease)| left(lease))

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 const FULL: u32 = 3;
+const KNOWN: Terms = Terms { is_known: true, exclusive: false };
 
 fn life(name: &str) -> Incarnation {
     Incarnation(MessageId::of(&[name]).0)
@@ -30,7 +31,7 @@ impl Attempt {
 
 fn granted() -> (Leases, Attempt) {
     let (mut leases, attempt) = (Leases::new(FULL), Attempt::of("one"));
-    leases.grant(attempt.proof(), life("first"), true);
+    leases.grant(attempt.proof(), life("first"), KNOWN);
     (leases, attempt)
 }
 
@@ -74,7 +75,7 @@ fn nobody_renews_or_takes_what_is_not_his() {
 fn a_new_life_leaves_behind_what_it_does_not_list() {
     let (mut leases, kept) = granted();
     let forgotten = Attempt::of("two");
-    leases.grant(forgotten.proof(), life("first"), true);
+    leases.grant(forgotten.proof(), life("first"), KNOWN);
     leases.renew(kept.proof(), life("second"));
     let left = leases.left_behind(&kept.runner, life("second"));
     assert_eq!(left, [((forgotten.job, AttemptNumber::FIRST), LossCause::RunnerLost)]);
@@ -83,7 +84,7 @@ fn a_new_life_leaves_behind_what_it_does_not_list() {
 #[test]
 fn a_repeated_claim_does_not_count_twice() {
     let (mut leases, attempt) = granted();
-    leases.grant(attempt.proof(), life("first"), true);
+    leases.grant(attempt.proof(), life("first"), KNOWN);
     assert_eq!((leases.len(), leases.count_of(&attempt.runner)), (1, 1));
 }
 
@@ -108,10 +109,21 @@ proptest! {
 #[test]
 fn an_attempt_whose_asker_was_never_heard_may_not_have_begun_and_is_not_held_against_its_job() {
     let (mut leases, attempt) = (Leases::new(FULL), Attempt::of("one"));
-    leases.grant(attempt.proof(), life("dead"), false);
+    leases.grant(attempt.proof(), life("dead"), Terms { is_known: false, exclusive: false });
     let left = leases.left_behind(&attempt.runner, life("living"));
     assert_eq!(left, [((attempt.job, AttemptNumber::FIRST), LossCause::Infrastructure)]);
     leases.renew(attempt.proof(), life("dead"));
     let left = leases.left_behind(&attempt.runner, life("living"));
     assert_eq!(left, [((attempt.job, AttemptNumber::FIRST), LossCause::RunnerLost)], "it was listed, so it began");
+}
+
+#[test]
+fn an_exclusive_attempt_is_lost_by_nothing_but_the_end_of_its_lease() {
+    let (mut leases, attempt) = (Leases::new(FULL), Attempt::of("one"));
+    leases.grant(attempt.proof(), life("first"), Terms { is_known: true, exclusive: true });
+    assert!(leases.is_exclusive(attempt.job));
+    assert!(leases.left_behind(&attempt.runner, life("second")).is_empty(), "not by a new life");
+    assert!(leases.of(&attempt.runner, life("first")).is_empty(), "not by probes that found nobody");
+    assert!((1..FULL).all(|_| leases.tick().is_empty()));
+    assert_eq!(leases.tick().len(), 1);
 }

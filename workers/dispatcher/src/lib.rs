@@ -73,8 +73,8 @@ impl Default for Settings {
         Self {
             name: "dispatcher".to_owned(),
             look_ahead: 1,
-            lease: Duration::from_secs(15),
-            tick_every: Duration::from_secs(1),
+            lease: messages::LEASE,
+            tick_every: messages::TICK,
             reconcile_every: Duration::from_secs(10),
             pools: vec![PoolName::default()],
             pulse: Pulse::default(),

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use messages::{ErroredKind, ErroredReason, Job, MAX_TIMEOUT_SECONDS, Outcome, StepEnd, StepResult, Work};
+use messages::{ErroredKind, ErroredReason, Job, LEASH, MAX_TIMEOUT_SECONDS, Outcome, StepEnd, StepResult, Work};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkout::{self, CheckoutError};
 use crate::hands::{StopWhy, Ticket};
+use crate::leash::Moment;
 use crate::machine::Machine;
 use crate::output::Log;
 use crate::process::{self, Supervised, Told};
@@ -76,7 +77,7 @@ pub(crate) async fn run(
     ticket: &Ticket,
     prepared: std::io::Result<Ready>,
     log: &mut Log,
-    mut stop: watch::Receiver<Option<StopWhy>>,
+    (mut stop, mut leash): (watch::Receiver<Option<StopWhy>>, Option<watch::Receiver<Moment>>),
 ) -> (Over, Option<Workspace>) {
     let prepared = match prepared {
         Ok(prepared) => prepared,
@@ -85,6 +86,8 @@ pub(crate) async fn run(
     let Ready { workspace, supervised, mut checkout, unwanted } = prepared;
     let checked_out = tokio::select! {
         biased;
+        // First: after a freeze both may have come.
+        () = end_of(&mut leash) => None,
         done = &mut checkout => Some(done),
         () = async { drop(stop.wait_for(Option::is_some).await) } => None,
     };
@@ -92,13 +95,16 @@ pub(crate) async fn run(
         unwanted.cancel();
         drop(checkout.await);
         let stopped = *stop.borrow();
+        if stopped.is_none() {
+            return (cut_off(log), Some(workspace));
+        }
         return (Over { outcome: Outcome::Cancelled, steps: Vec::new(), stopped }, Some(workspace));
     };
     let checked_out = checked_out.unwrap_or_else(|cause| Err(CheckoutError::Refused { why: cause.to_string() }));
     let ended = match (checked_out, supervised) {
         (Err(cause), _) => errored(cause.kind(), &cause.to_string(), cause.worth_retrying(), log),
         (Ok(()), Err(cause)) => host("start a process", &cause.to_string(), log),
-        (Ok(()), Ok(supervised)) => steps(machine, job, ticket, &workspace, supervised, log, stop).await,
+        (Ok(()), Ok(supervised)) => steps(machine, job, ticket, &workspace, supervised, log, (stop, leash)).await,
     };
     (ended, Some(workspace))
 }
@@ -110,7 +116,7 @@ async fn steps(
     workspace: &Workspace,
     mut supervised: Supervised,
     log: &mut Log,
-    mut stop: watch::Receiver<Option<StopWhy>>,
+    (mut stop, mut leash): (watch::Receiver<Option<StopWhy>>, Option<watch::Receiver<Moment>>),
 ) -> Over {
     let steps: Vec<String> = match &job.spec.work {
         Work::Steps { steps } => steps.iter().map(|step| step.run.clone()).collect(),
@@ -138,10 +144,11 @@ async fn steps(
         timeout_ms: job.spec.timeout_seconds.min(MAX_TIMEOUT_SECONDS) * 1000,
         grace_ms: millis(grace),
         stray_grace_ms: millis(STRAY_GRACE.min(grace)),
+        leash_ms: leash.as_mut().map(|leash| millis(leash.borrow_and_update().since_boot())),
     };
     let Some(pipe) = supervised.log.take() else { return host("read the output", "the pipe is gone", log) };
     let dead = CancellationToken::new();
-    let running = supervised.run(job.id, begin, &mut stop, grace);
+    let running = supervised.run(job.id, begin, (&mut stop, leash), grace);
     let (told, read) = both(running, log.fill_from(pipe, dead.clone()), &dead).await;
     if let Err(cause) = read {
         return host("read the output", &cause.to_string(), log);
@@ -195,12 +202,40 @@ fn judge(told: Told, steps: Vec<String>, stopped: Option<StopWhy>, log: &mut Log
             let detail = format!("step {} cannot be given to a shell: {why}", results.len() + 1);
             return errored(ErroredKind::Pipeline, &detail, false, log);
         }
+        Some(End::CutOff) => return Over { steps: results, ..cut_off(log) },
         Some(End::NotStarted { why }) => return host("start a process", &why, log),
         None => return host("keep the supervisor of the job", "it was killed, perhaps by the job", log),
     };
     // One that ended by itself while it was being stopped has its own verdict, unless it is void.
     let stopped = stopped.filter(|why| outcome == Outcome::Cancelled || *why == StopWhy::Void);
     Over { outcome, steps: results, stopped }
+}
+
+/// The moment at which an exclusive attempt must not run any more.
+async fn end_of(leash: &mut Option<watch::Receiver<Moment>>) {
+    let Some(leash) = leash else { return std::future::pending().await };
+    loop {
+        let until = *leash.borrow_and_update();
+        if until.has_passed() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(until.instant()) => {}
+            // Nobody prolongs it any more.
+            changed = leash.changed() => if changed.is_err() {
+                tokio::time::sleep_until(until.instant()).await;
+            }
+        }
+    }
+}
+
+fn cut_off(log: &mut Log) -> Over {
+    let detail = format!(
+        "killed: no beat of its runner was answered for {} s, and an exclusive job must have ended before its \
+         next attempt begins",
+        LEASH.as_secs()
+    );
+    errored(ErroredKind::CutOff, &detail, true, log)
 }
 
 fn host(act: &str, why: &str, log: &mut Log) -> Over {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::context::{Context, Settle};
 use crate::hands::StopWhy;
 use crate::holdings::Command;
+use crate::leash::Moment;
 
 /// The least time between two beats, however much happens.
 const LEAST: Duration = Duration::from_millis(50);
@@ -21,7 +22,10 @@ pub(crate) async fn beat(context: Arc<Context>) {
     let mut link = context.broker.link();
     loop {
         let sent = Instant::now();
+        let moment = Moment::now();
         let beat = next(&context);
+        let running = beat.running.iter().map(|running| (running.job, running.attempt)).collect();
+        context.sent().note(beat.sequence, moment, running);
         let id = MessageId::of(&["beat", &beat.incarnation.to_string(), &beat.sequence.to_string()]);
         match Envelope::of(&beat, id) {
             Ok(envelope) => {
@@ -93,7 +97,22 @@ fn commands(context: &Context, delivery: &Delivery) -> Result<Vec<Command>, Malf
     match envelope.kind.as_str() {
         Probe::KIND => Ok(Vec::new()),
         CancelAttempt::KIND => Ok(context.holdings().cancelled(&envelope.open()?).into_iter().collect()),
-        _ => Ok(context.holdings().answered(&envelope.open::<BeatAnswer>()?)),
+        _ => {
+            let answer = envelope.open::<BeatAnswer>()?;
+            if answer.incarnation == context.incarnation {
+                prolong(context, &answer);
+            }
+            Ok(context.holdings().answered(&answer))
+        }
+    }
+}
+
+fn prolong(context: &Context, answer: &BeatAnswer) {
+    let confirmed = context.sent().confirmed(answer);
+    for (job, until) in confirmed {
+        if let Some(attempt) = context.attempt(job) {
+            attempt.prolong(until);
+        }
     }
 }
 

@@ -8,13 +8,15 @@ use messages::{Claim, ClaimAnswer, DropReason, Envelope, Job, MessageId};
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::hands::Ticket;
+use crate::leash::Moment;
 
 /// How long one question waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the dispatcher said.
 pub(crate) enum Answer {
-    Run(Ticket),
+    /// With the moment at which the question was sent.
+    Run(Ticket, Moment),
     Drop(DropReason),
     /// Nobody answered, and we drain: the job is for another runner.
     GivenUp,
@@ -33,8 +35,9 @@ pub(crate) async fn ask(context: &Context, job: &Job, redelivered: bool) -> Answ
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     let mut said = false;
     loop {
+        let asked = Moment::now();
         let why = match question(context, &claim).await {
-            Ok(ClaimAnswer::Run { attempt, token }) => return Answer::Run(Ticket { attempt, token }),
+            Ok(ClaimAnswer::Run { attempt, token }) => return Answer::Run(Ticket { attempt, token }, asked),
             Ok(ClaimAnswer::Drop { reason }) => return Answer::Drop(reason),
             Err(why) => why,
         };

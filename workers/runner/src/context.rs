@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::Settings;
 use crate::hands::{Hands, Kept, StopWhy};
 use crate::holdings::Holdings;
+use crate::leash::{Moment, Sent};
 use crate::stream::Cursor;
 
 /// The longest rest after a fault of our own machine.
@@ -42,12 +43,14 @@ pub(crate) struct Context {
     pub(crate) life: CancellationToken,
     leases: TaskTracker,
     holdings: Mutex<Holdings<Delivery>>,
+    sent: Mutex<Sent>,
     attempts: Mutex<BTreeMap<JobId, Arc<Attempt>>>,
 }
 
 /// The means to reach an attempt from outside its own task.
 pub(crate) struct Attempt {
     pub(crate) stop: watch::Sender<Option<StopWhy>>,
+    leash: Option<watch::Sender<Moment>>,
     pub(crate) cursor: Cursor,
     pub(crate) kept: Arc<dyn Kept>,
     /// Send the report again.
@@ -65,15 +68,35 @@ pub(crate) enum Settle {
 }
 
 impl Attempt {
-    pub(crate) fn new(kept: Arc<dyn Kept>) -> Arc<Self> {
+    /// `until`: when it is killed unless it is prolonged.
+    pub(crate) fn new(kept: Arc<dyn Kept>, until: Option<Moment>) -> Arc<Self> {
         Arc::new(Self {
             stop: watch::Sender::new(None),
+            leash: until.map(watch::Sender::new),
             cursor: Cursor::default(),
             kept,
             again: Notify::new(),
             forgotten: CancellationToken::new(),
             handed_back: AtomicBool::new(false),
         })
+    }
+
+    /// Shows until when it may run, if there is a limit.
+    pub(crate) fn leash(&self) -> Option<watch::Receiver<Moment>> {
+        self.leash.as_ref().map(watch::Sender::subscribe)
+    }
+
+    /// It may run on until this moment.
+    pub(crate) fn prolong(&self, until: Moment) {
+        if let Some(leash) = &self.leash {
+            leash.send_if_modified(|now| {
+                let longer = now.instant() < until.instant();
+                if longer {
+                    *now = until;
+                }
+                longer
+            });
+        }
     }
 
     /// Asks it to stop; a graver reason than one given before replaces it.
@@ -111,6 +134,7 @@ impl Context {
             life: CancellationToken::new(),
             leases: TaskTracker::new(),
             holdings: Mutex::new(Holdings::new(incarnation)),
+            sent: Mutex::default(),
             attempts: Mutex::default(),
         }
     }
@@ -141,6 +165,10 @@ impl Context {
 
     pub(crate) fn holdings(&self) -> MutexGuard<'_, Holdings<Delivery>> {
         self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn attempts(&self) -> MutexGuard<'_, BTreeMap<JobId, Arc<Attempt>>> {

@@ -11,6 +11,8 @@ use futures::future::BoxFuture;
 use messages::{AttemptNumber, AttemptToken, Finished, Job, JobId, Outcome, StepResult};
 use tokio::sync::watch;
 
+use crate::leash::Moment;
+
 /// An attempt that was given to this runner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
@@ -69,13 +71,15 @@ pub trait Hands: Send + Sync {
 
 /// A job that is made ready.
 pub trait Prepared: Send {
-    /// Runs the attempt to its end, whatever that is. The second part clears away what it needed.
+    /// Runs the attempt to its end, whatever that is. The second part clears away what it needed. An attempt
+    /// with a `leash` is killed when the moment comes that it shows, also if this process does not run then.
     fn run<'a>(
         self: Box<Self>,
         job: &'a Job,
         ticket: &'a Ticket,
         progress: watch::Sender<Progress>,
         stop: watch::Receiver<Option<StopWhy>>,
+        leash: Option<watch::Receiver<Moment>>,
     ) -> BoxFuture<'a, (Ended, BoxFuture<'static, ()>)>;
 
     /// Gives everything back unused.

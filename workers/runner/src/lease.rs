@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 
 use broker::Delivery;
 use jiff::Timestamp;
-use messages::{Envelope, ErroredKind, Finished, HandBack, Job, JobId, Malformed, Outcome, StepResult};
+use messages::{Envelope, ErroredKind, Finished, HandBack, Job, JobId, LEASH, Malformed, Outcome, StepResult};
 use tokio::sync::watch;
 
 use crate::claim::{self, Answer};
 use crate::context::{Attempt, Context, Settle, settle};
 use crate::hands::{Ended, Prepared, Progress, StopWhy, Ticket};
+use crate::leash::Moment;
 use crate::report::{Parcel, report};
 use crate::stream::Stream;
 
@@ -58,10 +59,10 @@ async fn hold(context: Arc<Context>, job: Job) {
     // Everything that can be done before the answer is done before the answer.
     let prepared = context.hands.prepare(&job);
     match claim::ask(&context, &job, redelivered).await {
-        Answer::Run(ticket) => {
+        Answer::Run(ticket, asked) => {
             tracing::info!(job = %job.id, attempt = %ticket.attempt, repository = %job.repository.name,
                 commit = job.commit.short(), name = job.name, "attempt started");
-            run(&context, job, ticket, prepared).await;
+            run(&context, job, ticket, asked, prepared).await;
         }
         Answer::Drop(reason) => {
             tracing::info!(job = %job.id, ?reason, "copy dropped");
@@ -75,9 +76,10 @@ async fn hold(context: Arc<Context>, job: Job) {
     }
 }
 
-async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, prepared: Box<dyn Prepared>) {
+/// `asked`: when the question was sent that was answered with the ticket.
+async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, asked: Moment, prepared: Box<dyn Prepared>) {
     let started_at = Timestamp::now();
-    let this = Attempt::new(context.hands.keep(job.id, ticket.attempt));
+    let this = Attempt::new(context.hands.keep(job.id, ticket.attempt), job.spec.exclusive.then(|| asked.after(LEASH)));
     context.attempts().insert(job.id, this.clone());
     context.holdings().started(job.id, ticket.clone());
     if context.is_draining() {
@@ -87,9 +89,12 @@ async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, prepared: Box<dyn
     let progress = watch::Sender::new(Progress::default());
     stream(context, job.id, ticket.clone(), &this, progress.subscribe());
 
-    let (ended, clear) = prepared.run(&job, &ticket, progress, this.stop.subscribe()).await;
+    let (ended, clear) = prepared.run(&job, &ticket, progress, this.stop.subscribe(), this.leash()).await;
     let Ended { outcome, steps, stopped, log_length, log_sha256 } = ended;
     tracing::info!(job = %job.id, attempt = %ticket.attempt, outcome = word(&outcome), ?stopped, "attempt ended");
+    if let Outcome::Errored { reason, .. } = &outcome {
+        tracing::warn!(job = %job.id, attempt = %ticket.attempt, kind = reason.kind.as_str(), %reason, "our side was in the way");
+    }
     let fault = matches!(&outcome, Outcome::Errored { reason, .. } if reason.kind == ErroredKind::Host);
     match stopped {
         Some(StopWhy::Void) => context.forget(job.id, Settle::Requeue).await,

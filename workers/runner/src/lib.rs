@@ -25,6 +25,7 @@ mod folder;
 mod hands;
 mod holdings;
 mod lease;
+mod leash;
 mod machine;
 mod mirror;
 mod output;
@@ -52,6 +53,7 @@ use machine::Machine;
 use report::Parcel;
 
 pub use hands::{Ended, Hands, Kept, Prepared, Progress, StopWhy, Ticket};
+pub use leash::Moment;
 pub use supervisor::supervise;
 
 /// How a runner is set up. Start from [`Settings::new`].
@@ -214,7 +216,7 @@ fn inherit(context: &Arc<Context>, kept: Arc<dyn Kept>, mut finished: Finished) 
     tracing::info!(%job, attempt = %ticket.attempt, "result of a former life sent again");
     finished.runner = context.name.clone();
     finished.incarnation = context.incarnation;
-    let attempt = Attempt::new(kept);
+    let attempt = Attempt::new(kept, None);
     context.attempts().insert(job, attempt.clone());
     context.holdings().inherit(job, ticket.clone());
     lease::stream_again(context, &finished, ticket, &attempt);

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::attempt::{self, Over, Ready};
 use crate::hands::{Ended, Hands, Kept, Prepared, Progress, StopWhy, Ticket};
+use crate::leash::Moment;
 use crate::mirror::Mirrors;
 use crate::output::Log;
 use crate::spool::{Entry, Spool};
@@ -59,12 +60,13 @@ impl Prepared for OnMachine {
         ticket: &'a Ticket,
         progress: watch::Sender<Progress>,
         stop: watch::Receiver<Option<StopWhy>>,
+        leash: Option<watch::Receiver<Moment>>,
     ) -> BoxFuture<'a, (Ended, BoxFuture<'static, ()>)> {
         let Self { machine, ready } = *self;
         async move {
             let entry = machine.spool.entry(job.id, ticket.attempt);
             let mut log = Log::create(&entry.log(), machine.max_log_bytes, progress);
-            let (over, workspace) = attempt::run(&machine, job, ticket, ready, &mut log, stop).await;
+            let (over, workspace) = attempt::run(&machine, job, ticket, ready, &mut log, (stop, leash)).await;
             let Over { mut outcome, steps, stopped } = over;
             let (log_length, log_sha256, failed) = log.finish();
             if let Some(cause) = failed {

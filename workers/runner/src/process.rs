@@ -17,6 +17,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
 use crate::hands::StopWhy;
+use crate::leash::Moment;
 use crate::supervisor::orders::{Begin, End, Order, Report};
 
 /// What a job inherits of the runner's environment. Everything else stays behind: the broker's address
@@ -75,7 +76,7 @@ impl Supervised {
         mut self,
         job: JobId,
         begin: Begin,
-        stop: &mut watch::Receiver<Option<StopWhy>>,
+        (stop, mut leash): (&mut watch::Receiver<Option<StopWhy>>, Option<watch::Receiver<Moment>>),
         stop_grace: Duration,
     ) -> Told {
         let mut told = Told::default();
@@ -102,6 +103,7 @@ impl Supervised {
                         // If it does not arrive the supervisor is gone, which the next line tells.
                         drop(self.order(&Order::Stop { grace_ms }).await);
                     }
+                    leash_ms = prolonged(&mut leash) => drop(self.order(&Order::Prolong { leash_ms }).await),
                     () = &mut silence => break,
                 }
             }
@@ -137,6 +139,15 @@ async fn changed(stop: &mut watch::Receiver<Option<StopWhy>>, sent: Option<StopW
         // Nobody can stop it any more.
         _ => std::future::pending().await,
     }
+}
+
+async fn prolonged(leash: &mut Option<watch::Receiver<Moment>>) -> u64 {
+    if let Some(leash) = leash
+        && leash.changed().await.is_ok()
+    {
+        return u64::try_from(leash.borrow_and_update().since_boot().as_millis()).unwrap_or(u64::MAX);
+    }
+    std::future::pending().await
 }
 
 /// The environment that every job starts from.

@@ -11,6 +11,7 @@ pub(crate) mod orders;
 mod reaper;
 mod tree;
 
+use std::cell::Cell;
 use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
@@ -20,12 +21,16 @@ use std::time::{Duration, Instant};
 use messages::StepEnd;
 use rustix::process::{DumpableBehavior, Pid, WaitStatus};
 
+use crate::leash::since_boot;
+
 use orders::{Begin, End, Order, Report};
 use reaper::{Reaper, childless};
 
 /// How long killed processes may take to vanish before the supervisor reports without them: a process
 /// in uninterruptible sleep cannot be killed, and the runner must not wait for ever.
 const PATIENCE_AFTER_KILL: Duration = Duration::from_secs(30);
+/// How often a leash is looked at. Only exclusive jobs have one.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// One thing that happened.
 enum Event {
@@ -34,6 +39,8 @@ enum Event {
     Orphaned,
     Ended(Pid, WaitStatus),
     Childless,
+    /// The leash is over. Comes once.
+    CutOff,
 }
 
 /// Entry of the hidden subcommand. To be called before anything else is set up.
@@ -74,6 +81,7 @@ fn obey() -> io::Result<()> {
     let supervisor = Supervisor {
         me: rustix::process::getpid(),
         deadline: Instant::now() + Duration::from_millis(begin.timeout_ms),
+        leash: Cell::new(begin.leash_ms.map(Duration::from_millis)),
         reaper: Reaper::start(events),
         inbox,
         begin,
@@ -88,6 +96,8 @@ struct Supervisor {
     me: Pid,
     begin: Begin,
     deadline: Instant,
+    /// By the clock of [`since_boot`]; `None`: there is none, or it has ended.
+    leash: Cell<Option<Duration>>,
     reaper: Reaper,
     inbox: Receiver<Event>,
 }
@@ -97,6 +107,7 @@ enum Waited {
     Ended(WaitStatus),
     TimedOut,
     Stop { grace: Duration },
+    CutOff,
     Orphaned,
 }
 
@@ -111,6 +122,9 @@ impl Supervisor {
 
     fn steps(&self) -> io::Result<Option<End>> {
         for (index, step) in self.begin.steps.iter().enumerate() {
+            if self.is_cut_off() {
+                return Ok(Some(End::CutOff));
+            }
             announce(step);
             let began = Instant::now();
             let child = match self.reaper.spawn(|| self.spawn(step)) {
@@ -129,6 +143,10 @@ impl Supervisor {
                 Waited::Stop { grace } => {
                     self.end_tree(grace);
                     (StepEnd::Stopped, Some(End::Stopped))
+                }
+                Waited::CutOff => {
+                    self.end_tree(Duration::ZERO);
+                    (StepEnd::Stopped, Some(End::CutOff))
                 }
                 Waited::Orphaned => {
                     self.end_tree(Duration::ZERO);
@@ -179,16 +197,43 @@ impl Supervisor {
 
     fn wait_for(&self, step: Pid) -> Waited {
         loop {
-            match self.inbox.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
+            match self.next(self.deadline) {
                 Ok(Event::Ended(pid, status)) if pid == step => return Waited::Ended(status),
-                Ok(Event::Ended(..) | Event::Childless | Event::Order(Order::Begin(_))) => {}
                 Ok(Event::Order(Order::Stop { grace_ms })) => {
                     return Waited::Stop { grace: Duration::from_millis(grace_ms) };
                 }
+                Ok(Event::CutOff) => return Waited::CutOff,
+                Ok(Event::Ended(..) | Event::Childless | Event::Order(_)) => {}
                 Ok(Event::Orphaned) | Err(RecvTimeoutError::Disconnected) => return Waited::Orphaned,
                 Err(RecvTimeoutError::Timeout) => return Waited::TimedOut,
             }
         }
+    }
+
+    /// The next event, at the latest at `until`. Keeps the leash up to date.
+    fn next(&self, until: Instant) -> Result<Event, RecvTimeoutError> {
+        loop {
+            if self.is_cut_off() {
+                self.leash.set(None);
+                return Ok(Event::CutOff);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            // The wait stands still while the machine sleeps, and the leash does not.
+            let wait = if self.leash.get().is_some() { left.min(LOOK_EVERY) } else { left };
+            match self.inbox.recv_timeout(wait) {
+                Ok(Event::Order(Order::Prolong { leash_ms })) => {
+                    let longer = Duration::from_millis(leash_ms);
+                    self.leash.set(self.leash.get().map(|leash| leash.max(longer)));
+                }
+                Err(RecvTimeoutError::Timeout) if wait < left => {}
+                event => return event,
+            }
+        }
+    }
+
+    /// Whether an exclusive attempt has to be over by now.
+    fn is_cut_off(&self) -> bool {
+        self.leash.get().is_some_and(|leash| leash <= since_boot())
     }
 
     /// Ends every process of the job: SIGTERM, the grace, SIGKILL until none is left.
@@ -212,11 +257,11 @@ impl Supervisor {
     fn await_childless(&self, limit: Duration) {
         let mut until = Instant::now() + limit;
         while !childless() {
-            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self.next(until) {
                 Ok(Event::Order(Order::Stop { grace_ms })) => {
                     until = until.min(Instant::now() + Duration::from_millis(grace_ms));
                 }
-                Ok(Event::Orphaned) | Err(_) => return,
+                Ok(Event::Orphaned | Event::CutOff) | Err(_) => return,
                 Ok(_) => {}
             }
         }

@@ -20,6 +20,11 @@ pub(crate) enum Order {
         /// How long SIGTERM may take.
         grace_ms: u64,
     },
+    /// The attempt may run on until then.
+    Prolong {
+        /// As [`Begin::leash_ms`].
+        leash_ms: u64,
+    },
 }
 
 /// All that the supervisor needs to know about a job.
@@ -37,6 +42,9 @@ pub(crate) struct Begin {
     pub(crate) grace_ms: u64,
     /// How long SIGTERM may take for what the steps left behind.
     pub(crate) stray_grace_ms: u64,
+    /// When everything is killed unless it is prolonged: milliseconds since the machine was started. The
+    /// supervisor watches it, because the runner may be frozen when it comes.
+    pub(crate) leash_ms: Option<u64>,
 }
 
 /// Supervisor to runner.
@@ -66,6 +74,8 @@ pub(crate) enum End {
     TimedOut,
     /// An order ended them.
     Stopped,
+    /// The leash ended them.
+    CutOff,
     /// A step could not be started in its directory, which the steps before it removed, replaced or locked.
     DirectoryGone {
         /// The system's words.
