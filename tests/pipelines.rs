@@ -1,4 +1,5 @@
-//! What a pipeline says is what happens: matrices, needs between their members, conditions.
+//! What a pipeline says is what happens: matrices, needs between their members, conditions, allowed failures and further
+//! attempts.
 
 use serde_json::Value;
 
@@ -102,4 +103,43 @@ async fn a_job_that_a_condition_leaves_out_says_why_and_those_who_need_it_go_on(
         verdicts(&world, &docs).await,
         pairs(&[("docs", "passed"), ("release", "skipped"), ("after", "passed")])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flaky_job_passes_at_its_next_attempt_and_an_allowed_failure_stays_visible() {
+    let (world, repository) = World::running(Carrier::Embedded).await;
+    let file = format!(
+        r#"
+        [[job]]
+        name = "flaky"
+        steps = ['{}', 'test $THUMP_ATTEMPT -eq 2']
+        retry = {{ failed = 2 }}
+        [[job]]
+        name = "shaky"
+        steps = ["exit 7"]
+        allow_failure = true
+        [[job]]
+        name = "after"
+        needs = ["flaky", "shaky"]
+        steps = ["true"]
+        "#,
+        world.append("ran", "$THUMP_ATTEMPT").replace('\'', "")
+    );
+    repository.write(".thump.toml", &file);
+    let commit = repository.commit("flaky");
+    repository.push();
+    assert_eq!(
+        verdicts(&world, &commit).await,
+        pairs(&[("flaky", "passed"), ("shaky", "failed"), ("after", "passed")])
+    );
+    assert_eq!(world.lines("ran"), ["1", "2"], "no attempt more than it took");
+    let build = world.builds(&commit).await.remove(0);
+    assert_eq!(build["verdict"], "passed");
+    assert_eq!(build["jobs"][1]["allow_failure"], true);
+    let flaky = world.api(&format!("/api/v1/jobs/{}", build["jobs"][0]["id"].as_str().expect("an id"))).await;
+    let attempts = flaky.expect("a job")["attempts"].clone();
+    assert_eq!(attempts[0]["detail"], "step 2 exited with 1");
+    assert_eq!(attempts[1]["detail"], "passed");
+    let (_, page) = world.get(&format!("/builds/{}", build["id"].as_str().expect("an id"))).await;
+    assert!(page.contains("its failure is allowed"), "{page}");
 }

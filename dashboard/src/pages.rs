@@ -233,6 +233,9 @@ fn job_row(view: &JobView, now: Timestamp) -> JobRow {
         _ => match &view.skipped {
             Some(Skipped::Filtered { detail }) => format!("filtered: {}", shown(detail)),
             Some(Skipped::Needs) => "a job that it needs did not pass".to_owned(),
+            None if view.allow_failure && view.verdict.is_some_and(|verdict| !verdict.is_good()) => {
+                "its failure is allowed".to_owned()
+            }
             None if view.retry_of.is_some() => "run again".to_owned(),
             None => String::new(),
         },

@@ -81,7 +81,7 @@ fn expand(whole: Vec<Option<Whole>>, needs: &[Vec<Needed>]) -> Vec<PlannedJob> {
     let first: Vec<usize> = counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count))).collect();
     let mut jobs = Vec::new();
     for (whole, needs) in whole.into_iter().zip(needs) {
-        let Some(Whole { pool, when, spec, members }) = whole else { continue };
+        let Some(Whole { pool, when, allow_failure, retry, spec, members }) = whole else { continue };
         let mut positions: Vec<usize> = Vec::new();
         for need in needs {
             match need.member {
@@ -93,7 +93,8 @@ fn expand(whole: Vec<Option<Whole>>, needs: &[Vec<Needed>]) -> Vec<PlannedJob> {
             let mut spec = spec.clone();
             let own = combination.iter().flat_map(Combination::variables);
             spec.env.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
-            jobs.push(PlannedJob { name, pool: pool.clone(), needs: positions.clone(), when: when.clone(), spec });
+            let (pool, needs, when) = (pool.clone(), positions.clone(), when.clone());
+            jobs.push(PlannedJob { name, pool, needs, when, allow_failure, retry, spec });
         }
     }
     jobs

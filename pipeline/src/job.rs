@@ -16,7 +16,7 @@ use crate::needs::Links;
 use crate::reader::{Reader, Value};
 use crate::shown::quoted;
 use crate::table::JOB;
-use crate::{DEFAULT_TIMEOUT_SECONDS, values, when};
+use crate::{DEFAULT_TIMEOUT_SECONDS, Retry, values, when};
 
 /// A job that was read alone.
 pub(crate) struct Draft<'v> {
@@ -29,6 +29,8 @@ pub(crate) struct Draft<'v> {
 pub(crate) struct Whole {
     pub(crate) pool: PoolName,
     pub(crate) when: Option<Arc<When>>,
+    pub(crate) allow_failure: bool,
+    pub(crate) retry: Retry,
     pub(crate) spec: JobSpec,
     /// Its members' names and what each has besides; a job without a matrix has one of its own name.
     pub(crate) members: Vec<(String, Option<Combination>)>,
@@ -68,7 +70,11 @@ pub(crate) fn job<'v>(
     let timeout = table.get("timeout");
     let timeout = timeout.map_or(Some(DEFAULT_TIMEOUT_SECONDS), |timeout| values::timeout(reader, timeout));
     let when = table.get("when").map_or(Some(None), |when| when::when(reader, when).map(Arc::new).map(Some));
-    let exclusive = table.get("exclusive").map_or(Some(false), |exclusive| values::exclusive(reader, exclusive));
+    let exclusive =
+        table.get("exclusive").map_or(Some(false), |exclusive| values::flag(reader, exclusive, "exclusive"));
+    let allowed = table.get("allow_failure");
+    let allow_failure = allowed.map_or(Some(false), |value| values::flag(reader, value, "allow_failure"));
+    let retry = table.get("retry").map_or_else(|| Some(Retry::default()), |value| values::retry(reader, value));
     let own = table.get("env").map(|env| values::env(reader, env)).unwrap_or_default();
     let mut env = shared.clone();
     env.extend(own.clone());
@@ -89,7 +95,7 @@ pub(crate) fn job<'v>(
         spec.dir = dir?;
         spec.exclusive = exclusive?;
         name?;
-        Some(Whole { pool: pool?, when: when?, spec, members: members? })
+        Some(Whole { pool: pool?, when: when?, allow_failure: allow_failure?, retry: retry?, spec, members: members? })
     };
     Draft { links, whole: whole() }
 }

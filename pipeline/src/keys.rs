@@ -4,9 +4,10 @@ use crate::shown::quoted;
 use crate::table::{FILE, JOB, Key};
 
 /// What other systems call it. Spelling alone would not lead from these to ours.
-const ELSEWHERE: [(&str, &str); 29] = [
+const ELSEWHERE: [(&str, &str); 32] = [
     ("after", "needs"),
     ("agents", "pool"),
+    ("allow-failure", "allow_failure"),
     ("branches", "branch"),
     ("changes", "path"),
     ("cmd", "steps"),
@@ -14,6 +15,7 @@ const ELSEWHERE: [(&str, &str); 29] = [
     ("commands", "steps"),
     ("cwd", "dir"),
     ("conditions", "when"),
+    ("continue-on-error", "allow_failure"),
     ("depends", "needs"),
     ("depends-on", "needs"),
     ("depends_on", "needs"),
@@ -25,6 +27,7 @@ const ELSEWHERE: [(&str, &str); 29] = [
     ("requires", "needs"),
     ("run", "steps"),
     ("runs-on", "pool"),
+    ("retries", "retry"),
     ("rules", "when"),
     ("script", "steps"),
     ("tags", "tag"),
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn nothing_is_guessed_where_nothing_is_alike() {
-        for typed in ["image", "services", "cache", "retry", "shell", "if", "priority", "finally", ""] {
+        for typed in ["image", "services", "cache", "shell", "if", "priority", "finally", ""] {
             assert_eq!(meant(typed, JOB), None, "{typed}");
         }
     }

@@ -40,6 +40,8 @@ pub const MAX_STEP_BYTES: usize = 16 * 1024;
 pub const MAX_VARIABLES: usize = 100;
 /// The most bytes of the environment variables of one job, names and values together.
 pub const MAX_VARIABLE_BYTES: usize = 16 * 1024;
+/// The most attempts that `retry` may add for one kind of failure.
+pub const MAX_RETRIES: u8 = 5;
 /// The longest job name, in characters.
 pub const MAX_NAME_CHARS: usize = 100;
 /// The time limit of a job that names none, in seconds: one hour.
@@ -63,8 +65,23 @@ pub struct PlannedJob {
     pub needs: Vec<usize>,
     /// On which occasions; on all of them if `None`.
     pub when: Option<Arc<When>>,
+    /// Its failure does not make the build red.
+    pub allow_failure: bool,
+    /// When another attempt is made.
+    pub retry: Retry,
     /// What it does.
     pub spec: JobSpec,
+}
+
+/// How many more attempts follow those that ended like this, each at most [`MAX_RETRIES`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// Failed.
+    pub failed: u8,
+    /// Timed out.
+    pub timed_out: u8,
+    /// Errored; `None` if the file says nothing.
+    pub errored: Option<u8>,
 }
 
 /// Plans what the observer found at a commit. Without a file that is one job named `test`, whose
@@ -100,6 +117,8 @@ fn recognised_job() -> PlannedJob {
         pool: PoolName::default(),
         needs: Vec::new(),
         when: None,
+        allow_failure: false,
+        retry: Retry::default(),
         spec: JobSpec::new(Work::Recognise, DEFAULT_TIMEOUT_SECONDS),
     }
 }

@@ -28,7 +28,12 @@ pub(crate) static JOB: &[Key] = &[
     key("env"),
     key("matrix"),
     key("when"),
+    key("allow_failure"),
+    key("retry"),
 ];
+
+/// In a job's `retry`.
+pub(crate) static RETRY: &[Key] = &[key("failed"), key("timed_out"), key("errored")];
 
 /// In a job's `when`.
 pub(crate) static WHEN: &[Key] = &[key("branch"), key("tag"), key("path"), key("event")];

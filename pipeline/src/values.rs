@@ -11,7 +11,10 @@ use toml::de::DeValue;
 use crate::matrix::Combination;
 use crate::reader::{Reader, Value, kind};
 use crate::shown::{is_plain, quoted, steers};
-use crate::{MAX_NAME_CHARS, MAX_STEP_BYTES, MAX_STEPS, MAX_VARIABLE_BYTES, MAX_VARIABLES, duration};
+use crate::table::RETRY;
+use crate::{
+    MAX_NAME_CHARS, MAX_RETRIES, MAX_STEP_BYTES, MAX_STEPS, MAX_VARIABLE_BYTES, MAX_VARIABLES, Retry, duration,
+};
 
 /// Names that the runner sets for every step, whatever the pipeline says.
 const SET_BY_RUNNER: [&str; 3] = ["CI", "THUMP", "TMPDIR"];
@@ -93,12 +96,12 @@ fn is_inside(dir: &str) -> bool {
 }
 
 /// Yes or no.
-pub(crate) fn exclusive(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<bool> {
-    if let DeValue::Boolean(exclusive) = value.get_ref() {
-        return Some(*exclusive);
+pub(crate) fn flag(reader: &mut Reader<'_>, value: &Value<'_>, what: &str) -> Option<bool> {
+    if let DeValue::Boolean(flag) = value.get_ref() {
+        return Some(*flag);
     }
-    let message = format!("exclusive must be true or false, this is {}", kind(value.get_ref()));
-    reader.problem_with(&value.span(), message, "write exclusive = true, without quotes");
+    let message = format!("{what} must be true or false, this is {}", kind(value.get_ref()));
+    reader.problem_with(&value.span(), message, format!("write {what} = true, without quotes"));
     None
 }
 
@@ -121,6 +124,34 @@ pub(crate) fn timeout(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<u64>
         ),
     }
     None
+}
+
+pub(crate) fn retry(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Retry> {
+    if let DeValue::Integer(_) = value.get_ref() {
+        let message = "retry must say after which kind of failure, this is a number";
+        reader.problem_with(&value.span(), message, "write retry = { failed = 1, timed_out = 1, errored = 2 }");
+        return None;
+    }
+    let table = reader.table(value, "retry")?;
+    reader.only_keys(table, RETRY, "in retry");
+    let mut times = |key: &str| match table.get(key) {
+        None => Some(None),
+        Some(value) => times(reader, value, &format!("retry.{key}")).map(Some),
+    };
+    let (failed, timed_out, errored) = (times("failed"), times("timed_out"), times("errored"));
+    Some(Retry { failed: failed?.unwrap_or(0), timed_out: timed_out?.unwrap_or(0), errored: errored? })
+}
+
+fn times(reader: &mut Reader<'_>, value: &Value<'_>, what: &str) -> Option<u8> {
+    let DeValue::Integer(number) = value.get_ref() else {
+        reader.problem(&value.span(), format!("{what} must be a number, this is {}", kind(value.get_ref())));
+        return None;
+    };
+    let times = u8::from_str_radix(number.as_str(), number.radix()).ok().filter(|times| *times <= MAX_RETRIES);
+    if times.is_none() {
+        reader.problem(&value.span(), format!("{what} must be from 0 to {MAX_RETRIES}"));
+    }
+    times
 }
 
 /// The variables that are well formed; the others are problems.

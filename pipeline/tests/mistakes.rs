@@ -141,7 +141,7 @@ fn the_two_brackets_of_a_job_are_not_guessed_at() {
 
 #[test]
 fn what_is_not_executed_yet_is_unknown_and_not_ignored() {
-    for key in ["image", "services", "secrets", "artifacts", "cache", "retry", "finally", "shell"] {
+    for key in ["image", "services", "secrets", "artifacts", "cache", "finally", "shell"] {
         says(
             &job_with(&format!("{key} = \"x\"")),
             &[&format!("unknown key \"{key}\" in job \"a\""), "known keys: name, "],
@@ -462,4 +462,24 @@ fn conditions_say_what_they_may_hold() {
     says(&job_with("when = { event = [\"cron\"] }"), &["there are: \"push\", \"tag\", \"initial\""]);
     let many = format!("when = {{ path = [{}] }}", "\"a\",".repeat(101));
     says(&job_with(&many), &["when.path has 101 entries, the limit is 100"]);
+}
+
+#[test]
+fn allowed_failure_and_retry_say_what_they_may_hold() {
+    let job = accepted(&job_with("allow_failure = true\nretry = { failed = 1, errored = 0 }")).jobs.remove(0);
+    assert!(job.allow_failure);
+    assert_eq!((job.retry.failed, job.retry.timed_out, job.retry.errored), (1, 0, Some(0)));
+    assert_eq!(accepted(&job_with("")).jobs[0].retry.errored, None, "then Thump decides");
+    says(&job_with("allow_failure = \"yes\""), &[":4:17", "true or false, this is a text", "allow_failure = true"]);
+    says(&job_with("retry = 2"), &["after which kind of failure", "retry = { failed = 1"]);
+    says(&job_with("retry = \"always\""), &["retry must be a table"]);
+    says(&job_with("retry = { fail = 1 }"), &["unknown key \"fail\" in retry", "did you mean \"failed\"?"]);
+    says(&job_with("retry = { failed = true }"), &["retry.failed must be a number, this is true or false"]);
+    for times in ["6", "-1", "99999999999999999999", "0xff"] {
+        says(
+            &job_with(&format!("retry = {{ timed_out = {times} }}")),
+            &[":4:23", "retry.timed_out must be from 0 to 5"],
+        );
+    }
+    says(&job_with("retry = { errored = 1.5 }"), &["retry.errored must be"]);
 }

@@ -6,11 +6,12 @@ use messages::{BuildId, ErroredReason, Verdict};
 use sqlx::QueryBuilder;
 
 use crate::from_row::from_row;
+use crate::moves::may_be_allowed;
 use crate::rows::{self, reason_of, state_word, verdict_of};
 use crate::sql::{lists, push_list};
 use crate::sqlite::Db;
 use crate::transaction::Tx;
-use crate::{LedgerError, State};
+use crate::{LedgerError, Policy, State};
 
 /// What matters about a job for its build.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub(crate) struct JobInBuild {
     pub(crate) verdict: Option<Verdict>,
     pub(crate) reason: Option<ErroredReason>,
     pub(crate) has_started: bool,
+    /// Its failure does not count.
+    pub(crate) allow_failure: bool,
 }
 
 /// State, verdict and reason of a build.
@@ -33,8 +36,14 @@ pub(crate) struct BuildOutcome {
 pub(crate) fn outcome_of(jobs: &[JobInBuild]) -> BuildOutcome {
     let any = |state: State| jobs.iter().any(|job| job.state == state);
     if jobs.iter().all(|job| job.state == State::Done) {
-        let verdict = Verdict::of_build(jobs.iter().filter_map(|job| job.verdict));
-        let reason = (verdict == Verdict::Errored).then(|| jobs.iter().find_map(|job| job.reason.clone())).flatten();
+        let counted = |job: &JobInBuild| match job.verdict {
+            Some(verdict) if job.allow_failure && may_be_allowed(verdict) => Some(Verdict::Passed),
+            verdict => verdict,
+        };
+        let verdict = Verdict::of_build(jobs.iter().filter_map(counted));
+        let errored = jobs.iter().filter(|job| counted(job) == Some(Verdict::Errored));
+        let reason = (verdict == Verdict::Errored).then(|| errored.map(|job| job.reason.clone()).next()).flatten();
+        let reason = reason.flatten();
         return BuildOutcome { state: State::Done, verdict: Some(verdict), reason };
     }
     // Between two of its jobs a build still runs: it has begun and is not done.
@@ -56,6 +65,7 @@ from_row! {
         reason_kind: Option<String>,
         reason_detail: Option<String>,
         attempt: i64,
+        policy: String,
         build_state: String,
     }
 }
@@ -65,7 +75,7 @@ pub(crate) async fn settle(tx: &mut Tx, builds: &[BuildId]) -> Result<(), Ledger
     let mut jobs: BTreeMap<String, (String, Vec<JobInBuild>)> = BTreeMap::new();
     for list in lists(builds) {
         let mut query = QueryBuilder::<Db>::new(
-            "SELECT j.build, j.state, j.verdict, j.reason_kind, j.reason_detail, j.attempt, b.state AS build_state \
+            "SELECT j.build, j.state, j.verdict, j.reason_kind, j.reason_detail, j.attempt, j.policy, b.state AS build_state \
              FROM jobs j JOIN builds b ON b.id = j.build WHERE j.superseded = 0 AND j.build IN ",
         );
         push_list(&mut query, &rows::texts(list));
@@ -76,6 +86,7 @@ pub(crate) async fn settle(tx: &mut Tx, builds: &[BuildId]) -> Result<(), Ledger
                 verdict: verdict_of(row.verdict.as_deref())?,
                 reason: reason_of(row.reason_kind.as_deref(), row.reason_detail)?,
                 has_started: row.attempt > 0,
+                allow_failure: rows::json::<Policy>(&row.policy)?.allow_failure,
             };
             jobs.entry(row.build).or_insert_with(|| (row.build_state, Vec::new())).1.push(job);
         }
@@ -121,7 +132,8 @@ mod tests {
     use super::*;
 
     fn job(state: State, verdict: Option<Verdict>) -> JobInBuild {
-        JobInBuild { state, verdict, reason: None, has_started: matches!(verdict, Some(Verdict::Passed)) }
+        let has_started = matches!(verdict, Some(Verdict::Passed));
+        JobInBuild { state, verdict, reason: None, has_started, allow_failure: false }
     }
 
     #[test]
@@ -134,6 +146,18 @@ mod tests {
     fn a_skipped_dependant_does_not_hide_the_failed_need() {
         let jobs = [job(State::Done, Some(Verdict::Failed)), job(State::Done, Some(Verdict::Skipped))];
         assert_eq!(outcome_of(&jobs).verdict, Some(Verdict::Failed));
+    }
+
+    #[test]
+    fn an_allowed_failure_is_no_failure_of_the_build_but_a_cancel_is_a_cancel() {
+        let allowed = |verdict| JobInBuild { allow_failure: true, ..job(State::Done, Some(verdict)) };
+        for verdict in [Verdict::Failed, Verdict::TimedOut, Verdict::Errored] {
+            let outcome = outcome_of(&[job(State::Done, Some(Verdict::Passed)), allowed(verdict)]);
+            assert_eq!((outcome.verdict, outcome.reason), (Some(Verdict::Passed), None), "{verdict}");
+        }
+        assert_eq!(outcome_of(&[allowed(Verdict::Cancelled)]).verdict, Some(Verdict::Cancelled));
+        let with_failed = [allowed(Verdict::Errored), job(State::Done, Some(Verdict::Failed))];
+        assert_eq!(outcome_of(&with_failed).verdict, Some(Verdict::Failed));
     }
 
     #[test]

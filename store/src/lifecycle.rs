@@ -8,6 +8,7 @@
 //!     │                   │   Lost{n}             │ CancelAsked                            │
 //!     │                   │   HandedBack{n}       ▼                                        │
 //!     │                   │   RetryAfterError{n}  running{n, cancelling} ──────────────────┤
+//!     │                   │   TryAgain{n, verdict}                                         │
 //!     │                   │                          Finished{n, verdict}: that verdict    │
 //!     │                   │                          every other end: done(cancelled)      │
 //!     │                   └─── CancelAsked: done(cancelled) ───────────────────────────────┤
@@ -15,7 +16,8 @@
 //! ```
 //!
 //! `n` must be the number of the running attempt: that is what makes the late answer of a runner that
-//! was thought dead harmless. Nothing leaves `done`; a retry makes a new job.
+//! was thought dead harmless. `TryAgain` is a verdict that the pipeline does not take for the last word;
+//! once a cancel was asked for, it is the last word. Nothing leaves `done`; a retry makes a new job.
 //!
 //! A job behind a need that did not end well becomes `skipped` and not `cancelled`: nobody asked for
 //! its end, and the build already has the grave verdict that it needs. One that a condition of its
@@ -73,6 +75,13 @@ pub enum JobEvent {
         /// The attempt that ended.
         attempt: AttemptNumber,
     },
+    /// The attempt ended with a verdict, and the pipeline wants another attempt.
+    TryAgain {
+        /// The attempt that ended.
+        attempt: AttemptNumber,
+        /// What it said: failed or timed out.
+        verdict: Verdict,
+    },
     /// Its runner, or the lease, is lost.
     Lost {
         /// The attempt that was lost.
@@ -120,6 +129,11 @@ pub fn next(state: &JobState, event: &JobEvent) -> Result<JobState, IllegalEvent
             if attempt == of && verdict != Verdict::Skipped =>
         {
             Ok(S::Done(verdict))
+        }
+        (S::Running { attempt, cancelling }, E::TryAgain { attempt: of, verdict })
+            if attempt == of && matches!(verdict, Verdict::Failed | Verdict::TimedOut) =>
+        {
+            Ok(if cancelling { S::Done(verdict) } else { S::Queued })
         }
         (
             S::Running { attempt, cancelling },

@@ -15,6 +15,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (2, "order of lives", include_str!("../migrations/0002_order_of_lives.sql")),
     (3, "filtered", include_str!("../migrations/0003_filtered.sql")),
     (4, "exclusive jobs", include_str!("../migrations/0004_exclusive_jobs.sql")),
+    (5, "policy", include_str!("../migrations/0005_policy.sql")),
 ];
 
 /// All steps, with their checksums.

@@ -5,7 +5,7 @@ use messages::{
     AttemptNumber, AttemptToken, Birth, BuildId, CommitId, CommitSeen, DropReason, ErroredReason, Finished,
     Incarnation, Job, JobId, JobSpec, PoolName, RefName, RepositoryName, RunnerName, StepResult, Verdict,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The number of a leadership. Every write names it; a write of an older one is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,8 +31,32 @@ pub struct NewJob {
     pub needs: Vec<usize>,
     /// Why a condition of the pipeline leaves it out of this build: then it is skipped at once.
     pub filtered: Option<String>,
+    /// What its ends mean.
+    pub policy: Policy,
     /// What it does.
     pub spec: JobSpec,
+}
+
+/// What the ends of a job mean for it and for its build.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    /// Its failure does not make the build red, nor hold up the jobs that need it.
+    pub allow_failure: bool,
+    /// When another attempt is made.
+    pub retry: RetryPolicy,
+}
+
+/// How many more attempts are made after one that ended like this.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetryPolicy {
+    /// After failed ones.
+    pub failed: u8,
+    /// After timed out ones.
+    pub timed_out: u8,
+    /// After errored ones that another attempt may mend; by default 2.
+    pub errored: Option<u8>,
 }
 
 /// What became of a [`NewBuild`].
@@ -282,6 +306,8 @@ pub struct JobView {
     pub reason: Option<ErroredReason>,
     /// Why it is skipped.
     pub skipped: Option<Skipped>,
+    /// Its failure does not make the build red.
+    pub allow_failure: bool,
     /// The current or last attempt's number.
     pub attempt: Option<AttemptNumber>,
     /// The current or last attempt's runner.

@@ -14,7 +14,7 @@ use crate::rows::{self, attempt_state_of, parse, shown, state_word};
 use crate::sql::{lists, pieces, push_list};
 use crate::sqlite::Db;
 use crate::transaction::Tx;
-use crate::{AttemptState, LedgerError};
+use crate::{AttemptState, LedgerError, Policy};
 
 /// A job with its current attempt.
 #[derive(Debug, Clone)]
@@ -27,6 +27,7 @@ pub(crate) struct JobRow {
     /// The number of the current or last attempt, 0 before the first.
     pub(crate) attempt: AttemptNumber,
     pub(crate) counts: Counts,
+    pub(crate) policy: Policy,
     pub(crate) dependants: bool,
     pub(crate) blocked: bool,
     pub(crate) exclusive: bool,
@@ -41,7 +42,11 @@ pub(crate) struct Counts {
     pub(crate) lost: i64,
     /// Attempts that ended in an error worth retrying.
     pub(crate) errored: i64,
-    /// Attempts that ended without a verdict, hand-backs excepted.
+    /// Attempts that failed and were not the last.
+    pub(crate) failed: i64,
+    /// Attempts that timed out and were not the last.
+    pub(crate) timed_out: i64,
+    /// Attempts that did not decide the job, hand-backs excepted.
     pub(crate) rounds: i64,
 }
 
@@ -81,10 +86,17 @@ impl JobRow {
     /// Whether a job that needs this one may start; `None` as long as that is open.
     pub(crate) fn ended_well(&self) -> Option<bool> {
         match self.state {
-            JobState::Done(verdict) => Some(verdict.is_good() && !self.blocked),
+            JobState::Done(verdict) => {
+                Some((verdict.is_good() && !self.blocked) || (self.policy.allow_failure && may_be_allowed(verdict)))
+            }
             _ => None,
         }
     }
+}
+
+/// Whether a pipeline may allow this end. Not a cancelled one: that was a person, and not the code.
+pub(crate) fn may_be_allowed(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Failed | Verdict::TimedOut | Verdict::Errored)
 }
 
 from_row! {
@@ -99,7 +111,10 @@ from_row! {
         attempt: i64,
         lost: i64,
         errored: i64,
+        failed: i64,
+        timed_out: i64,
         rounds: i64,
+        policy: String,
         dependants: i16,
         blocked: i16,
         exclusive: i16,
@@ -128,7 +143,14 @@ impl Row {
             order: self.order_number,
             state: rows::job_state(&self.state, self.verdict.as_deref(), self.attempt, self.cancelling)?,
             attempt,
-            counts: Counts { lost: self.lost, errored: self.errored, rounds: self.rounds },
+            counts: Counts {
+                lost: self.lost,
+                errored: self.errored,
+                failed: self.failed,
+                timed_out: self.timed_out,
+                rounds: self.rounds,
+            },
+            policy: rows::json(&self.policy)?,
             dependants: self.dependants != 0,
             blocked: self.blocked != 0,
             exclusive: self.exclusive != 0,
@@ -138,7 +160,8 @@ impl Row {
 }
 
 const SELECT: &str = "SELECT j.id, j.build, j.pool, j.order_number, j.state, j.cancelling, j.verdict, j.attempt, \
-     j.lost, j.errored, j.rounds, j.dependants, j.blocked, j.exclusive, a.token, a.runner, a.incarnation, \
+     j.lost, j.errored, j.failed, j.timed_out, j.rounds, j.policy, j.dependants, j.blocked, j.exclusive, a.token, a.runner, \
+     a.incarnation, \
      a.state AS attempt_state, a.started_at \
      FROM jobs j LEFT JOIN attempts a ON a.job = j.id AND a.number = j.attempt WHERE ";
 
@@ -240,6 +263,8 @@ async fn update(tx: &mut Tx, common: &Common, ids: &[String]) -> Result<(), Ledg
     query.push(", blocked = ").push_bind(i16::from(common.blocked));
     query.push(", lost = ").push_bind(common.counts.lost);
     query.push(", errored = ").push_bind(common.counts.errored);
+    query.push(", failed = ").push_bind(common.counts.failed);
+    query.push(", timed_out = ").push_bind(common.counts.timed_out);
     query.push(", rounds = ").push_bind(common.counts.rounds);
     let queued_at = (common.state == JobState::Queued).then_some(tx.now);
     query.push(", queued_at = coalesce(queued_at, ").push_bind(queued_at).push(")");

@@ -28,6 +28,7 @@ fn events_of(attempt: AttemptNumber) -> Vec<E> {
         E::CapReached { attempt },
     ];
     all.extend(Verdict::ALL.map(|verdict| E::Finished { attempt, verdict }));
+    all.extend(Verdict::ALL.map(|verdict| E::TryAgain { attempt, verdict }));
     all
 }
 
@@ -55,6 +56,10 @@ fn legal() -> Vec<(S, E, S)> {
         (cancelling, E::RetryAfterError { attempt }, cancelled),
         (cancelling, E::CapReached { attempt }, cancelled),
     ];
+    for verdict in [Verdict::Failed, Verdict::TimedOut] {
+        table.push((running, E::TryAgain { attempt, verdict }, S::Queued));
+        table.push((cancelling, E::TryAgain { attempt, verdict }, S::Done(verdict)));
+    }
     for verdict in Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Skipped) {
         table.push((running, E::Finished { attempt, verdict }, S::Done(verdict)));
         table.push((cancelling, E::Finished { attempt, verdict }, S::Done(verdict)));

@@ -11,11 +11,11 @@ use crate::rows::{
 };
 use crate::sql::{lists, push_list};
 use crate::sqlite::Db;
-use crate::{AttemptView, JobView, Ledger, LedgerError, Skipped, State};
+use crate::{AttemptView, JobView, Ledger, LedgerError, Policy, Skipped, State};
 
 const SELECT: &str = "SELECT j.id, j.build, j.name, j.pool, j.state, j.cancelling, j.verdict, j.reason_kind, \
      j.reason_detail, j.attempt, a.runner, j.created_at, j.queued_at, a.started_at, j.finished_at, j.retry_of, j.spec, \
-     j.blocked, j.filtered \
+     j.blocked, j.filtered, j.policy \
      FROM jobs j LEFT JOIN attempts a ON a.job = j.id AND a.number = j.attempt WHERE ";
 
 from_row! {
@@ -39,6 +39,7 @@ from_row! {
         spec: String,
         blocked: i16,
         filtered: Option<String>,
+        policy: String,
     }
 }
 
@@ -58,6 +59,7 @@ impl Row {
                 Some(detail) => Some(Skipped::Filtered { detail }),
                 None => (self.blocked != 0).then_some(Skipped::Needs),
             },
+            allow_failure: json::<Policy>(&self.policy)?.allow_failure,
             attempt: attempt_of(self.attempt)?,
             runner: self.runner.as_deref().map(parse).transpose()?,
             created_at: time(self.created_at)?,

@@ -1,6 +1,6 @@
 //! How attempts ended: the verdict of the current attempt counts, every other one is history.
 
-use messages::{ErroredKind, ErroredReason, Finished, Outcome, Verdict};
+use messages::{AttemptNumber, ErroredKind, ErroredReason, Finished, Outcome, Verdict};
 
 use crate::lifecycle::{JobEvent, JobState};
 use crate::moves::{self, JobRow, Move};
@@ -12,8 +12,8 @@ use crate::writes::lose::{ROUNDS, cap};
 use crate::writes::release;
 use crate::{AttemptState, LedgerError, Recording, Report};
 
-/// How many attempts may end in an error that was worth another one.
-const ERRORED: i64 = 3;
+/// How many more attempts follow those that ended in an error worth it, where the pipeline says nothing.
+const ERRORED_AGAIN: u8 = 2;
 
 /// [`crate::Ledger::finish`].
 pub(crate) struct Finish(pub(crate) Vec<Report>);
@@ -81,14 +81,28 @@ async fn place(tx: &mut Tx, job: &JobRow, report: &Finished) -> Result<Place, Le
     Ok(if runs && current.is_some() { Place::Current } else { Place::Answer(Recording::Stale) })
 }
 
+/// Another attempt as long as the pipeline wants one and the cap of all attempts is not near.
+fn again_or_finished(job: &mut JobRow, attempt: AttemptNumber, verdict: Verdict) -> JobEvent {
+    let (count, most) = match verdict {
+        Verdict::Failed => (&mut job.counts.failed, job.policy.retry.failed),
+        _ => (&mut job.counts.timed_out, job.policy.retry.timed_out),
+    };
+    if *count >= i64::from(most) || job.counts.rounds + 1 >= ROUNDS {
+        return JobEvent::Finished { attempt, verdict };
+    }
+    *count += 1;
+    job.counts.rounds += 1;
+    JobEvent::TryAgain { attempt, verdict }
+}
+
 fn record(job: &mut JobRow, report: &Finished) -> Result<(Move, AttemptRow), LedgerError> {
     let holder = job.holder.clone().ok_or_else(|| odd("a running job without an attempt"))?;
     let attempt = report.attempt;
     let finished = |verdict| JobEvent::Finished { attempt, verdict };
     let (event, reason) = match &report.outcome {
         Outcome::Passed => (finished(Verdict::Passed), None),
-        Outcome::Failed => (finished(Verdict::Failed), None),
-        Outcome::TimedOut => (finished(Verdict::TimedOut), None),
+        Outcome::Failed => (again_or_finished(job, attempt, Verdict::Failed), None),
+        Outcome::TimedOut => (again_or_finished(job, attempt, Verdict::TimedOut), None),
         Outcome::Cancelled => (finished(Verdict::Cancelled), None),
         Outcome::Errored { reason, worth_retrying: false } => (finished(Verdict::Errored), Some(reason.clone())),
         Outcome::Errored { reason, worth_retrying: true } => {
@@ -97,7 +111,7 @@ fn record(job: &mut JobRow, report: &Finished) -> Result<(Move, AttemptRow), Led
                 job.counts.errored += 1;
             }
             job.counts.rounds += 1;
-            if job.counts.errored >= ERRORED {
+            if job.counts.errored > i64::from(job.policy.retry.errored.unwrap_or(ERRORED_AGAIN)) {
                 (JobEvent::CapReached { attempt }, Some(reason.clone()))
             } else if job.counts.rounds >= ROUNDS {
                 let detail = format!("ended without a verdict {ROUNDS} times, the last time: {}", reason.detail);

@@ -155,6 +155,7 @@ impl Rows {
                 state: state_word(shown(state)),
                 filtered: job.filtered.clone(),
                 dependants: jobs.iter().any(|other| other.needs.contains(&position)),
+                policy: to_json(&job.policy)?,
                 spec: to_json(&job.spec)?,
                 exclusive: job.spec.exclusive,
                 retry_of: None,
@@ -164,7 +165,13 @@ impl Rows {
                 JobState::Done(verdict) => Some(verdict),
                 _ => None,
             };
-            in_build.push(JobInBuild { state: shown(state), verdict, reason: None, has_started: false });
+            in_build.push(JobInBuild {
+                state: shown(state),
+                verdict,
+                reason: None,
+                has_started: false,
+                allow_failure: false,
+            });
         }
         Ok(in_build)
     }

@@ -35,6 +35,7 @@ pub(crate) struct JobRow {
     /// Why it is skipped at birth.
     pub(crate) filtered: Option<String>,
     pub(crate) dependants: bool,
+    pub(crate) policy: String,
     pub(crate) spec: String,
     pub(crate) exclusive: bool,
     pub(crate) retry_of: Option<String>,
@@ -84,7 +85,7 @@ pub(crate) async fn put_jobs(tx: &mut Tx, jobs: &[JobRow]) -> Result<(), LedgerE
         let mut query = QueryBuilder::<Db>::new(
             "INSERT INTO jobs (id, build, order_number, position, name, pool, state, cancelling, blocked, superseded, \
              dependants, spec, attempt, lost, errored, rounds, exclusive, retry_of, created_at, queued_at, \
-             verdict, finished_at, filtered) ",
+             verdict, finished_at, filtered, policy) ",
         );
         query.push_values(piece, |mut row, job| {
             let skipped = job.filtered.as_ref().map(|_| Verdict::Skipped.as_str());
@@ -105,7 +106,8 @@ pub(crate) async fn put_jobs(tx: &mut Tx, jobs: &[JobRow]) -> Result<(), LedgerE
                 .push_bind(job.queued_at)
                 .push_bind(skipped)
                 .push_bind(skipped.map(|_| tx.now))
-                .push_bind(job.filtered.clone());
+                .push_bind(job.filtered.clone())
+                .push_bind(job.policy.clone());
         });
         query.build().execute(&mut tx.conn).await?;
     }

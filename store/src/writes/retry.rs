@@ -41,6 +41,7 @@ from_row! {
         dependants: i16,
         spec: String,
         exclusive: i16,
+        policy: String,
     }
 }
 
@@ -49,7 +50,7 @@ impl Write for Retry {
 
     async fn run(&mut self, tx: &mut Tx) -> Result<Option<JobId>, LedgerError> {
         let jobs: Vec<Row> = sqlx::query_as(
-            "SELECT id, build, position, name, pool, state, blocked, dependants, spec, exclusive FROM jobs \
+            "SELECT id, build, position, name, pool, state, blocked, dependants, policy, spec, exclusive FROM jobs \
              WHERE superseded = 0 AND build = (SELECT build FROM jobs WHERE id = $1)",
         )
         .bind(self.job.to_string())
@@ -127,6 +128,7 @@ async fn insert(
             // Who asks for a job that was left out wants it to run.
             filtered: None,
             dependants: job.dependants != 0,
+            policy: job.policy.clone(),
             spec: job.spec.clone(),
             exclusive: job.exclusive != 0,
             retry_of: Some(job.id.clone()),

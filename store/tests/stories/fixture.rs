@@ -10,7 +10,8 @@ use messages::{
     RepositorySource, RunnerName, Step, Work,
 };
 use store::{
-    BuildView, ClaimDecision, ClaimRequest, Epoch, Intake, JobView, Ledger, NewBuild, NewJob, Recording, Requeue,
+    BuildView, ClaimDecision, ClaimRequest, Epoch, Intake, JobView, Ledger, NewBuild, NewJob, Policy, Recording,
+    Requeue,
 };
 use tempfile::TempDir;
 
@@ -175,5 +176,12 @@ pub(crate) fn build(commit: u64, jobs: &[(&str, &[usize])]) -> NewBuild {
 pub(crate) fn new_job(name: &str, needs: &[usize]) -> NewJob {
     let work = Work::Steps { steps: vec![Step { run: "true".into() }] };
     let spec = JobSpec::new(work, 60);
-    NewJob { name: name.to_owned(), pool: PoolName::default(), needs: needs.to_vec(), filtered: None, spec }
+    NewJob {
+        name: name.to_owned(),
+        pool: PoolName::default(),
+        needs: needs.to_vec(),
+        filtered: None,
+        policy: Policy::default(),
+        spec,
+    }
 }

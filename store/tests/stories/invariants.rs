@@ -6,12 +6,12 @@ use messages::{Outcome, Verdict};
 use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
-use store::{ClaimDecision, Intake, LossCause, Unpublish};
+use store::{ClaimDecision, Intake, LossCause, RetryPolicy, Unpublish};
 
 use super::fixture::{Held, World, build, errored, life_of, question, report_of};
 
 /// Statements that must find nothing.
-const NEVER: [(&str, &str); 12] = [
+const NEVER: [(&str, &str); 13] = [
     (
         "a queued job without an outbox row",
         "SELECT count(*) FROM jobs WHERE state = 'queued' AND id NOT IN (SELECT job FROM outbox)",
@@ -47,7 +47,8 @@ const NEVER: [(&str, &str); 12] = [
     (
         "a job that was queued although a need of it had not passed",
         "SELECT count(*) FROM jobs j WHERE j.queued_at IS NOT NULL AND EXISTS (SELECT 1 FROM needs n \
-         JOIN jobs d ON d.id = n.needed WHERE n.job = j.id AND (d.verdict IS NULL OR (d.verdict <> 'passed' AND d.filtered IS NULL)))",
+         JOIN jobs d ON d.id = n.needed WHERE n.job = j.id AND (d.verdict IS NULL OR (d.verdict <> 'passed' AND d.filtered IS NULL AND \
+         NOT (d.policy LIKE '%\"allow_failure\":true%' AND d.verdict IN ('failed', 'timed_out', 'errored')))))",
     ),
     (
         "two current jobs of one name in one build",
@@ -66,6 +67,10 @@ const NEVER: [(&str, &str); 12] = [
     (
         "a cap that was passed",
         "SELECT count(*) FROM jobs WHERE state <> 'done' AND (lost >= 3 OR errored >= 3 OR rounds >= 10)",
+    ),
+    (
+        "a job that was tried more often than its pipeline wants",
+        "SELECT count(*) FROM jobs WHERE failed > 1 OR timed_out > 1 OR (name <> 'e' AND failed + timed_out > 0)",
     ),
 ];
 
@@ -106,7 +111,7 @@ fn any_deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         2 => (0..6_u64).prop_map(Deed::Push),
         6 => (at.clone(), any::<bool>()).prop_map(|(at, other)| Deed::Claim(at, other)),
-        6 => (at.clone(), 0..6_u8).prop_map(|(at, how)| Deed::Finish(at, how)),
+        6 => (at.clone(), 0..7_u8).prop_map(|(at, how)| Deed::Finish(at, how)),
         1 => (at.clone(), at.clone()).prop_map(|(a, b)| Deed::FinishTwoAtOnce(a, b)),
         3 => (at.clone(), any::<bool>()).prop_map(|(at, ours)| Deed::Lose(at, ours)),
         1 => at.clone().prop_map(Deed::HandBack),
@@ -123,6 +128,7 @@ fn outcome(how: u8) -> Outcome {
         0..=1 => Outcome::Passed,
         2 => Outcome::Failed,
         3 => Outcome::Cancelled,
+        6 => Outcome::TimedOut,
         4 => errored(true),
         _ => errored(false),
     }
@@ -143,6 +149,12 @@ async fn live(deeds: Vec<Deed>) {
         match deed.clone() {
             Deed::Push(commit) => {
                 let mut new = build(commit, &JOBS);
+                for job in new.plan.iter_mut().flatten() {
+                    job.policy.allow_failure = job.name == "b";
+                    if job.name == "e" {
+                        job.policy.retry = RetryPolicy { failed: 1, timed_out: 1, errored: Some(1) };
+                    }
+                }
                 if let Ok(jobs) = &mut new.plan
                     && let Some(job) = jobs.get_mut((commit as usize) % (2 * JOBS.len()))
                 {

@@ -11,7 +11,7 @@ use broker::{Delivery, Queue, Topic};
 use messages::{
     CommitSeen, ErroredKind, ErroredReason, MessageId, ObserverName, PipelineSource, Recorded, RefusedCommit,
 };
-use store::{Intake, LedgerError, NewBuild, NewJob};
+use store::{Intake, LedgerError, NewBuild, NewJob, Policy, RetryPolicy};
 use tracing::{debug, error, info};
 
 use crate::desk::Desk;
@@ -130,7 +130,9 @@ fn plan(seen: CommitSeen) -> NewBuild {
 }
 
 fn new_job(job: pipeline::PlannedJob, filtered: Option<String>) -> NewJob {
-    NewJob { name: job.name, pool: job.pool, needs: job.needs, filtered, spec: job.spec }
+    let pipeline::Retry { failed, timed_out, errored } = job.retry;
+    let policy = Policy { allow_failure: job.allow_failure, retry: RetryPolicy { failed, timed_out, errored } };
+    NewJob { name: job.name, pool: job.pool, needs: job.needs, filtered, policy, spec: job.spec }
 }
 
 fn cut(mut detail: String) -> String {
