@@ -12,6 +12,7 @@ mod containers;
 mod every_commit_once;
 mod exclusive_jobs;
 mod layers;
+mod leader_freezes;
 mod ledger_faults;
 mod malformed_messages;
 mod one_commit;

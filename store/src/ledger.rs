@@ -2,13 +2,14 @@
 //!
 //! Only the door: what a write does stands in `writes/`, how it is saved in `writer.rs`.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use messages::{AttemptNumber, AttemptToken, BuildId, Incarnation, JobId, PoolName, RunnerName};
 use tokio::sync::watch;
 
+use crate::leader_file;
 use crate::sqlite::{self, Pool, SameFile};
 use crate::writer::Writer;
 use crate::writes::{cancel, claim, dead, finish, intake, leader, lose, publish, retry, runners};
@@ -16,6 +17,13 @@ use crate::{
     ClaimDecision, Epoch, Intake, LedgerError, Logs, LossCause, NewBuild, NewDeadLetter, OpenError, Recording, Report,
     Requeue, RunnerSeen,
 };
+
+/// The lead, held by this process.
+struct Leadership {
+    epoch: Epoch,
+    lock: leader_file::Lock,
+    renewed: Instant,
+}
 
 /// The ledger. Cheap to clone; clones share the database.
 #[derive(Clone)]
@@ -26,7 +34,9 @@ pub struct Ledger {
     pub(crate) leader_file: PathBuf,
     pub(crate) file: SameFile,
     /// Held as long as this process leads, so that its end, however it comes, ends the leadership.
-    leadership: Arc<Mutex<Option<(Epoch, File)>>>,
+    leadership: Arc<Mutex<Option<Leadership>>>,
+    /// What is seen of another leader while this one waits.
+    leader_watch: Arc<Mutex<leader_file::Watch>>,
 }
 
 impl Ledger {
@@ -52,7 +62,8 @@ impl Ledger {
             readers,
             logs,
             file,
-            leader_file: sqlite::leader_file(&path),
+            leader_file: leader_file::of(&path),
+            leader_watch: Arc::default(),
             leadership: Arc::default(),
         })
     }
@@ -78,11 +89,17 @@ impl Ledger {
     }
 
     /// Tries to become the one dispatcher that writes. `None`: another one leads and is alive. After the
-    /// death of the former leader's process the next call succeeds at once.
+    /// death of the former leader's process the next call succeeds at once; one that is frozen is succeeded
+    /// when it has not renewed its lead for 15 s of calls. Call every second.
     pub async fn lead(&self, holder: &str) -> Result<Option<Epoch>, LedgerError> {
-        let Some(lock) = sqlite::try_lead(&self.leader_file)? else { return Ok(None) };
+        let lock = {
+            let mut watch = self.leader_watch.lock().unwrap_or_else(PoisonError::into_inner);
+            leader_file::take(&self.leader_file, &mut watch)?
+        };
+        let Some(lock) = lock else { return Ok(None) };
+        let renewed = Instant::now();
         let epoch = self.writer.submit(None, leader::Lead(holder.to_owned())).await?;
-        *self.leadership.lock().unwrap_or_else(PoisonError::into_inner) = Some((epoch, lock));
+        *self.leadership.lock().unwrap_or_else(PoisonError::into_inner) = Some(Leadership { epoch, lock, renewed });
         Ok(Some(epoch))
     }
 
@@ -96,14 +113,36 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Deposed`] when another one leads.
     pub async fn renew(&self, epoch: Epoch) -> Result<(), LedgerError> {
+        let now = Instant::now();
         let current: i64 =
             sqlx::query_scalar("SELECT epoch FROM ledger_state WHERE id = 1").fetch_one(&self.readers).await?;
         if current == epoch.0 {
+            let mut leadership = self.leadership.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(held) = leadership.as_mut().filter(|held| held.epoch == epoch) {
+                held.renewed = now;
+                if let Err(cause) = held.lock.beat() {
+                    tracing::warn!(%cause, "the leader's file cannot be written; another dispatcher may take the lead");
+                }
+            }
             return Ok(());
         }
         // Without the lock nobody else could lead, and we may not.
         self.release(epoch);
         Err(LedgerError::Deposed)
+    }
+
+    /// [`Ledger::renew`], if the last time is so long ago that another one may lead by now: the process was
+    /// frozen, or the disk was. To be called before anything is said in the leader's name that is not written
+    /// into the ledger, where the epoch would refuse it.
+    ///
+    /// # Errors
+    /// As [`Ledger::renew`].
+    pub async fn confirm(&self, epoch: Epoch) -> Result<(), LedgerError> {
+        let is_sure = {
+            let leadership = self.leadership.lock().unwrap_or_else(PoisonError::into_inner);
+            leadership.as_ref().is_some_and(|held| held.epoch == epoch && held.renewed.elapsed() < leader_file::SURE)
+        };
+        if is_sure { Ok(()) } else { self.renew(epoch).await }
     }
 
     /// Ends the leadership in order.
@@ -202,7 +241,7 @@ impl Ledger {
     /// Frees the lock, unless it belongs to a later leadership of ours.
     fn release(&self, epoch: Epoch) {
         let mut leadership = self.leadership.lock().unwrap_or_else(PoisonError::into_inner);
-        if leadership.as_ref().is_some_and(|(held, _)| *held == epoch) {
+        if leadership.as_ref().is_some_and(|held| held.epoch == epoch) {
             *leadership = None;
         }
     }

@@ -12,6 +12,7 @@ mod clock;
 mod error;
 mod from_row;
 mod health;
+mod leader_file;
 mod ledger;
 pub mod lifecycle;
 mod logs;

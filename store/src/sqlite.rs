@@ -267,26 +267,9 @@ pub(crate) async fn gather(file: &SameFile) -> Result<(), LedgerError> {
     }
 }
 
-/// The file whose lock is the leadership.
-pub(crate) fn leader_file(path: &Path) -> PathBuf {
-    beside(path, ".leader")
-}
-
 /// The file's name with something behind it.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
-}
-
-/// Takes the lock that the system frees when its holder dies, however it dies. `None`: another one,
-/// in this process or elsewhere, has it.
-pub(crate) fn try_lead(path: &Path) -> Result<Option<File>, LedgerError> {
-    let said = |cause: io::Error| LedgerError::Unavailable { cause: format!("{}: {cause}", path.display()) };
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(said)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(cause)) => Err(said(cause)),
-    }
 }

@@ -27,7 +27,11 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
             Mail::Stopped => return Ok(()),
             // Nothing could be heard meanwhile, so silence meant nothing.
             Mail::Resumed => desk.board().refresh(),
-            Mail::Batch(batch) => handle(&desk, batch).await?,
+            Mail::Batch(batch) => {
+                // After a freeze these may be somebody else's to answer, and a beat's answer is in no ledger.
+                desk.ledger.confirm(desk.epoch).await?;
+                handle(&desk, batch).await?;
+            }
         }
     }
 }
