@@ -17,6 +17,7 @@ mod ledger_faults;
 mod malformed_messages;
 mod one_commit;
 mod page_and_api;
+mod parking_lot;
 mod pipeline_files;
 mod pipelines;
 mod queues_are_lost;

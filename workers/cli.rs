@@ -64,6 +64,12 @@ pub(crate) enum Command {
     Queues(ListOptions),
     /// List the runners and what each holds
     Runners(ListOptions),
+    /// The parking lot: list, show, replay or discard what ended errored
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  thump dead                    what is parked\n  thump dead show ID            with the evidence of each attempt\n  thump dead replay ID ID       run these again\n  thump dead discard ID         off the list, kept in history\n\nExit codes: 0 done, 1 refused (run again already, ...), 2 usage, 3 not reachable or not parked"
+    )]
+    Dead(DeadOptions),
 }
 
 /// Where state lies. Shared by every role.
@@ -299,4 +305,51 @@ pub(crate) struct TargetOptions {
     pub(crate) server: ServerOptions,
     /// The id of a job; with cancel also of a build
     pub(crate) id: String,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct DeadOptions {
+    #[command(flatten)]
+    pub(crate) list: DeadList,
+    #[command(subcommand)]
+    pub(crate) what: Option<DeadCommand>,
+}
+
+#[derive(Debug, Subcommand, Clone)]
+pub(crate) enum DeadCommand {
+    /// Show one entry with all evidence
+    Show(DeadShow),
+    /// Run parked jobs again, as new jobs that are linked to them
+    Replay(DeadIds),
+    /// Take entries off the list; they stay in history
+    Discard(DeadIds),
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct DeadList {
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    /// Only what stands behind this entry in the list
+    #[arg(long, value_name = "ID")]
+    pub(crate) before: Option<String>,
+    /// At most this many
+    #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct DeadShow {
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    /// The entry's id, as `thump dead` lists it
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct DeadIds {
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    /// Ids of entries, as `thump dead` lists them
+    #[arg(required = true, value_name = "ID")]
+    pub(crate) ids: Vec<String>,
 }

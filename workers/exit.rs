@@ -34,6 +34,27 @@ impl Exit {
         Self { code: 3, message: Some(message.into()) }
     }
 
+    /// The message, if there is one.
+    pub(crate) fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// Names what the message is about.
+    pub(crate) fn about(self, what: &str) -> Self {
+        let message = self.message.map(|message| format!("{what}: {message}"));
+        Self { message, ..self }
+    }
+
+    /// The end of a command that did several things: good only if no problem came up, else with the code
+    /// of the first one and every message.
+    pub(crate) fn of_many(problems: impl Iterator<Item = Self>) -> Result<Self, Self> {
+        let mut problems = problems;
+        let Some(first) = problems.next() else { return Ok(Self::GOOD) };
+        let mut messages: Vec<String> = first.message.into_iter().collect();
+        messages.extend(problems.filter_map(|problem| problem.message));
+        Err(Self { code: first.code, message: Some(messages.join("\nerror: ")) })
+    }
+
     /// Says the message and gives the code.
     pub(crate) fn report(self) -> ExitCode {
         if let Some(message) = &self.message {

@@ -52,6 +52,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Cancel(options) => client::cancel(options).await,
         Command::Retry(options) => client::retry(options).await,
         Command::Queues(options) => client::queues(options).await,
+        Command::Dead(options) => client::dead(options).await,
         Command::Runners(options) => client::runners(options).await,
     };
     outcome.unwrap_or_else(|exit| exit)

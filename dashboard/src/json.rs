@@ -117,7 +117,7 @@ pub(crate) struct Held {
     since: Timestamp,
 }
 
-fn reason(reason: Option<messages::ErroredReason>) -> Option<Reason> {
+pub(crate) fn reason(reason: Option<messages::ErroredReason>) -> Option<Reason> {
     reason.map(|reason| Reason { kind: reason.kind.as_str(), detail: reason.detail })
 }
 

@@ -1,4 +1,5 @@
-//! Shows: pages, live updates and the JSON API over the ledger. Its only writes are commands (cancel, retry).
+//! Shows: pages, live updates and the JSON API over the ledger. Its only writes are commands (cancel,
+//! retry, replay, discard).
 //!
 //! Served by the dispatcher's process, so that it is there when the broker is not. Of the broker it uses
 //! the link's state alone: it consumes nothing and has no way to take a message out of a queue. Must not
@@ -13,6 +14,7 @@ mod health;
 mod json;
 mod log;
 mod pages;
+mod parking;
 mod shown;
 mod time;
 
@@ -88,6 +90,8 @@ fn router(desk: Desk) -> Router {
         .route("/jobs/{id}", get(pages::job))
         .route("/queues", get(pages::queues))
         .route("/runners", get(pages::runners))
+        .route("/dead", get(parking::list_page))
+        .route("/dead/{id}", get(parking::entry_page))
         .route(
             "/assets/app.css",
             get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../assets/app.css")) }),
@@ -113,6 +117,10 @@ fn router(desk: Desk) -> Router {
         .route("/api/v1/jobs/{id}/retry", post(api::retry_job))
         .route("/api/v1/queues", get(api::queues))
         .route("/api/v1/runners", get(api::runners))
+        .route("/api/v1/dead", get(parking::list))
+        .route("/api/v1/dead/{id}", get(parking::entry))
+        .route("/api/v1/dead/{id}/replay", post(parking::replay))
+        .route("/api/v1/dead/{id}/discard", post(parking::discard))
         .route("/api/v1/events", get(events::events))
         .fallback(|| async { error::Problem::not_found("there is no such page") })
         .layer(RequestBodyLimitLayer::new(MAX_REQUEST_BYTES))

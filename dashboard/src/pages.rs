@@ -20,9 +20,9 @@ const BUILDS_SHOWN: u32 = 60;
 const LOG_SHOWN: u64 = 256 * 1024;
 
 /// What every page has around it.
-struct Frame {
+pub(crate) struct Frame {
     /// Say why nothing moves, while something is wrong.
-    faults: Vec<String>,
+    pub(crate) faults: Vec<String>,
 }
 
 #[derive(Template)]
@@ -131,10 +131,10 @@ struct HeldRow {
 }
 
 /// A state told by shape and word as well as by colour.
-struct Badge {
-    word: &'static str,
-    shape: &'static str,
-    class: &'static str,
+pub(crate) struct Badge {
+    pub(crate) word: &'static str,
+    pub(crate) shape: &'static str,
+    pub(crate) class: &'static str,
 }
 
 pub(crate) async fn overview(State(desk): State<Desk>) -> Result<Response, Problem> {
@@ -200,12 +200,12 @@ pub(crate) async fn runners(State(desk): State<Desk>) -> Result<Response, Proble
     })
 }
 
-fn page(template: &impl Template) -> Result<Response, Problem> {
+pub(crate) fn page(template: &impl Template) -> Result<Response, Problem> {
     let html = template.render().map_err(|cause| Problem::of(StatusCode::INTERNAL_SERVER_ERROR, cause.to_string()))?;
     Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response())
 }
 
-async fn frame(desk: &Desk) -> Frame {
+pub(crate) async fn frame(desk: &Desk) -> Frame {
     Frame { faults: desk.health.at_a_glance().await.faults.iter().map(|fault| shown(fault)).collect() }
 }
 
@@ -254,19 +254,22 @@ fn job_row(view: &JobView, now: Timestamp) -> JobRow {
 }
 
 fn attempt_row(view: &AttemptView, now: Timestamp) -> AttemptRow {
-    let state = match view.state {
+    AttemptRow {
+        number: view.number.0,
+        runner: view.runner.to_string(),
+        state: attempt_badge(view.state),
+        detail: shown(&view.detail),
+        started_at: view.started_at.to_string(),
+        took: took(Some(view.started_at), view.finished_at, now),
+    }
+}
+
+pub(crate) fn attempt_badge(state: store::AttemptState) -> Badge {
+    match state {
         store::AttemptState::Running => Badge { word: "running", shape: "◐", class: "running" },
         store::AttemptState::Finished => Badge { word: "finished", shape: "●", class: "quiet" },
         store::AttemptState::Lost => Badge { word: "lost", shape: "▲", class: "errored" },
         store::AttemptState::HandedBack => Badge { word: "handed back", shape: "↩", class: "quiet" },
-    };
-    AttemptRow {
-        number: view.number.0,
-        runner: view.runner.to_string(),
-        state,
-        detail: shown(&view.detail),
-        started_at: view.started_at.to_string(),
-        took: took(Some(view.started_at), view.finished_at, now),
     }
 }
 

@@ -10,9 +10,10 @@ use messages::{AttemptNumber, AttemptToken, BuildId, Incarnation, JobId, PoolNam
 use tokio::sync::watch;
 
 use crate::leader_file;
+use crate::parking::NotParked;
 use crate::sqlite::{self, Pool, SameFile};
 use crate::writer::Writer;
-use crate::writes::{cancel, claim, dead, finish, intake, leader, lose, publish, retry, runners};
+use crate::writes::{cancel, claim, dead, finish, intake, leader, lose, park, publish, retry, runners};
 use crate::{
     ClaimDecision, Epoch, Intake, LedgerError, Logs, LossCause, NewBuild, NewDeadLetter, OpenError, Recording, Report,
     Requeue, RunnerSeen,
@@ -221,6 +222,17 @@ impl Ledger {
     /// then the one to retry.
     pub async fn retry_job(&self, job: JobId, who: &str) -> Result<Option<JobId>, LedgerError> {
         self.writer.submit(None, retry::Retry { job, who: who.to_owned() }).await
+    }
+
+    /// Runs a parked job again: [`Ledger::retry_job`], but only for a job that ended errored and that nobody
+    /// has run again yet.
+    pub async fn replay_job(&self, job: JobId, who: &str) -> Result<Result<JobId, NotParked>, LedgerError> {
+        self.writer.submit(None, park::Replay { job, who: who.to_owned() }).await
+    }
+
+    /// Takes a parked job off the list. It stays in history, and can still be run again.
+    pub async fn discard_job(&self, job: JobId, who: &str) -> Result<Result<(), NotParked>, LedgerError> {
+        self.writer.submit(None, park::Discard { job, who: who.to_owned() }).await
     }
 
     /// Notes a beat. Cheap enough for every beat of every runner.

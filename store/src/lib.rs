@@ -19,6 +19,7 @@ mod logs;
 mod migrations;
 mod model;
 mod moves;
+pub mod parking;
 mod read;
 mod rows;
 mod sql;

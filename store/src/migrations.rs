@@ -16,6 +16,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (3, "filtered", include_str!("../migrations/0003_filtered.sql")),
     (4, "exclusive jobs", include_str!("../migrations/0004_exclusive_jobs.sql")),
     (5, "policy", include_str!("../migrations/0005_policy.sql")),
+    (6, "parking", include_str!("../migrations/0006_parking.sql")),
 ];
 
 /// All steps, with their checksums.

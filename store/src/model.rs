@@ -7,6 +7,8 @@ use messages::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::parking::EndCause;
+
 /// The number of a leadership. Every write names it; a write of an older one is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub i64);
@@ -350,6 +352,8 @@ pub struct AttemptView {
     pub state: AttemptState,
     /// In words: exit code, how it was lost.
     pub detail: String,
+    /// Why it brought no verdict, if that counted towards a cap.
+    pub cause: Option<EndCause>,
     /// Its steps, when finished.
     pub steps: Vec<StepResult>,
     /// By the dispatcher's clock.

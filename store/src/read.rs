@@ -3,5 +3,6 @@
 mod builds;
 mod feed;
 mod jobs;
+mod parked;
 mod pools;
 mod work;

@@ -9,6 +9,7 @@ pub(crate) mod intake;
 mod intake_rows;
 pub(crate) mod leader;
 pub(crate) mod lose;
+pub(crate) mod park;
 pub(crate) mod publish;
 pub(crate) mod release;
 pub(crate) mod retry;

@@ -16,6 +16,7 @@ mod stories {
     pub(crate) mod needs;
     pub(crate) mod opening;
     pub(crate) mod outbox;
+    pub(crate) mod parking;
     pub(crate) mod report;
     pub(crate) mod retry;
     pub(crate) mod runners;

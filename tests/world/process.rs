@@ -92,6 +92,11 @@ impl Process {
         kill_process(id, signal).expect("the process is there");
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_some()
+    }
+
     /// Waits for its end.
     pub(crate) async fn ends(&mut self) -> ExitStatus {
         let begun = Instant::now();

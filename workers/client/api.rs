@@ -59,11 +59,16 @@ impl Api {
 
     /// Gives a command.
     pub(crate) async fn post(&self, path: &str) -> Result<Value, Failure> {
-        let request = self
-            .client
-            .post(format!("{}{path}", self.server))
-            .json(&serde_json::json!({}))
-            .timeout(Duration::from_secs(30));
+        self.post_json(path, &serde_json::json!({})).await
+    }
+
+    /// Gives a command and says who does.
+    pub(crate) async fn post_as(&self, path: &str, who: &str) -> Result<Value, Failure> {
+        self.post_json(path, &serde_json::json!({ "who": who })).await
+    }
+
+    async fn post_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let request = self.client.post(format!("{}{path}", self.server)).json(body).timeout(Duration::from_secs(30));
         self.json(self.send(request).await?).await
     }
 

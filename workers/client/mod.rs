@@ -1,6 +1,7 @@
 //! The commands that ask a running Thump. They know its API and nothing else of it.
 
 mod api;
+mod dead;
 mod follow;
 mod table;
 
@@ -12,6 +13,7 @@ use crate::cli::{BuildsOptions, ListOptions, LogsOptions, ShowOptions, TargetOpt
 use crate::exit::Exit;
 use crate::inspect::say;
 use api::{Api, Failure};
+pub(crate) use dead::dead;
 use table::{Table, text};
 
 /// `thump builds`

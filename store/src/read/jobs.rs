@@ -78,6 +78,7 @@ from_row! {
         runner: String,
         state: String,
         detail: String,
+        cause: Option<String>,
         steps: String,
         started_at: i64,
         finished_at: Option<i64>,
@@ -99,7 +100,7 @@ impl Ledger {
     /// Every attempt of a job, first first.
     pub async fn attempts(&self, job: JobId) -> Result<Vec<AttemptView>, LedgerError> {
         let rows: Vec<AttemptRow> = sqlx::query_as(
-            "SELECT number, runner, state, detail, steps, started_at, finished_at, log_length FROM attempts \
+            "SELECT number, runner, state, detail, cause, steps, started_at, finished_at, log_length FROM attempts \
              WHERE job = $1 ORDER BY number",
         )
         .bind(job.to_string())
@@ -112,6 +113,7 @@ impl Ledger {
                     runner: parse(&row.runner)?,
                     state: attempt_state_of(&row.state)?,
                     detail: row.detail,
+                    cause: row.cause.as_deref().map(parse).transpose()?,
                     steps: json(&row.steps)?,
                     started_at: time(row.started_at)?,
                     finished_at: maybe_time(row.finished_at)?,

@@ -1,9 +1,10 @@
 //! Rows of attempts: begun by a claim, ended by a report, a loss or a hand-back.
 
-use messages::{AttemptNumber, Finished, JobId, Outcome, RunnerName, StepEnd};
+use messages::{AttemptNumber, ErroredKind, Finished, JobId, Outcome, RunnerName, StepEnd};
 use sqlx::QueryBuilder;
 
 use crate::moves::Holder;
+use crate::parking::EndCause;
 use crate::rows::{attempt_word, to_count, to_json};
 use crate::sql::pieces;
 use crate::sqlite::Db;
@@ -17,18 +18,26 @@ pub(crate) struct AttemptRow {
     detail: String,
     steps: String,
     log: Option<(i64, String)>,
+    cause: Option<EndCause>,
 }
 
 impl AttemptRow {
     /// An attempt that begins.
     pub(crate) fn begun(job: JobId, holder: Holder) -> Self {
-        Self { job: job.to_string(), holder, detail: String::new(), steps: "[]".into(), log: None }
+        Self { job: job.to_string(), holder, detail: String::new(), steps: "[]".into(), log: None, cause: None }
     }
 
     /// An attempt that ended without a report.
     pub(crate) fn ended(job: JobId, holder: Holder, state: AttemptState, detail: &str) -> Self {
         let detail = detail.to_owned();
-        Self { job: job.to_string(), holder: Holder { state, ..holder }, detail, steps: "[]".into(), log: None }
+        Self {
+            job: job.to_string(),
+            holder: Holder { state, ..holder },
+            detail,
+            steps: "[]".into(),
+            log: None,
+            cause: None,
+        }
     }
 
     /// An attempt whose report is here.
@@ -39,7 +48,20 @@ impl AttemptRow {
             detail: in_words(report),
             steps: to_json(&report.steps)?,
             log: Some((to_count(report.log_length), report.log_sha256.clone())),
+            cause: match &report.outcome {
+                // The absence of broker or dispatcher, told by the runner.
+                Outcome::Errored { reason, worth_retrying: true } if reason.kind == ErroredKind::CutOff => {
+                    Some(EndCause::Infrastructure)
+                }
+                Outcome::Errored { worth_retrying: true, .. } => Some(EndCause::Errored),
+                _ => None,
+            },
         })
+    }
+
+    /// What it counts towards.
+    pub(crate) fn because(self, cause: EndCause) -> Self {
+        Self { cause: Some(cause), ..self }
     }
 }
 
@@ -55,7 +77,7 @@ pub(crate) async fn put(tx: &mut Tx, attempts: &[AttemptRow]) -> Result<(), Ledg
     for piece in pieces(attempts) {
         let mut query = QueryBuilder::<Db>::new(
             "INSERT INTO attempts (job, number, token, runner, incarnation, state, detail, steps, started_at, \
-             finished_at, log_length, log_sha256) ",
+             finished_at, log_length, log_sha256, cause) ",
         );
         query.push_values(piece, |mut row, attempt| {
             let holder = &attempt.holder;
@@ -71,12 +93,13 @@ pub(crate) async fn put(tx: &mut Tx, attempts: &[AttemptRow]) -> Result<(), Ledg
                 .push_bind(holder.started_at)
                 .push_bind(ended.then_some(tx.now))
                 .push_bind(attempt.log.as_ref().map(|(length, _)| *length))
-                .push_bind(attempt.log.as_ref().map(|(_, sha256)| sha256.clone()));
+                .push_bind(attempt.log.as_ref().map(|(_, sha256)| sha256.clone()))
+                .push_bind(attempt.cause.map(EndCause::as_str));
         });
         query.push(
             " ON CONFLICT (job, number) DO UPDATE SET state = excluded.state, detail = excluded.detail, \
              steps = excluded.steps, finished_at = excluded.finished_at, log_length = excluded.log_length, \
-             log_sha256 = excluded.log_sha256",
+             log_sha256 = excluded.log_sha256, cause = excluded.cause",
         );
         query.build().execute(&mut tx.conn).await?;
     }

@@ -4,16 +4,14 @@ use messages::{AttemptNumber, ErroredKind, ErroredReason, Finished, Outcome, Ver
 
 use crate::lifecycle::{JobEvent, JobState};
 use crate::moves::{self, JobRow, Move};
+use crate::parking::{EndCause, MOST_ROUNDS, most_errored};
 use crate::rows::{attempt_word, odd};
 use crate::transaction::Tx;
 use crate::writer::Write;
 use crate::writes::attempts::{self, AttemptRow};
-use crate::writes::lose::{ROUNDS, cap};
+use crate::writes::lose::cap;
 use crate::writes::release;
 use crate::{AttemptState, LedgerError, Recording, Report};
-
-/// How many more attempts follow those that ended in an error worth it, where the pipeline says nothing.
-const ERRORED_AGAIN: u8 = 2;
 
 /// [`crate::Ledger::finish`].
 pub(crate) struct Finish(pub(crate) Vec<Report>);
@@ -87,7 +85,7 @@ fn again_or_finished(job: &mut JobRow, attempt: AttemptNumber, verdict: Verdict)
         Verdict::Failed => (&mut job.counts.failed, job.policy.retry.failed),
         _ => (&mut job.counts.timed_out, job.policy.retry.timed_out),
     };
-    if *count >= i64::from(most) || job.counts.rounds + 1 >= ROUNDS {
+    if *count >= i64::from(most) || job.counts.rounds + 1 >= MOST_ROUNDS {
         return JobEvent::Finished { attempt, verdict };
     }
     *count += 1;
@@ -111,10 +109,10 @@ fn record(job: &mut JobRow, report: &Finished) -> Result<(Move, AttemptRow), Led
                 job.counts.errored += 1;
             }
             job.counts.rounds += 1;
-            if job.counts.errored > i64::from(job.policy.retry.errored.unwrap_or(ERRORED_AGAIN)) {
+            if job.counts.errored >= most_errored(&job.policy) {
                 (JobEvent::CapReached { attempt }, Some(reason.clone()))
-            } else if job.counts.rounds >= ROUNDS {
-                let detail = format!("ended without a verdict {ROUNDS} times, the last time: {}", reason.detail);
+            } else if job.counts.rounds >= MOST_ROUNDS {
+                let detail = format!("ended without a verdict {MOST_ROUNDS} times, the last time: {}", reason.detail);
                 let reason = ErroredReason { kind: ErroredKind::TooManyAttempts, detail: cap(detail) };
                 (JobEvent::CapReached { attempt }, Some(reason))
             } else {
@@ -127,5 +125,7 @@ fn record(job: &mut JobRow, report: &Finished) -> Result<(Move, AttemptRow), Led
     if let Some(holder) = &mut job.holder {
         holder.state = AttemptState::Finished;
     }
-    Ok((step, AttemptRow::reported(holder, report)?))
+    let row = AttemptRow::reported(holder, report)?;
+    let again = matches!(event, JobEvent::TryAgain { .. });
+    Ok((step, if again { row.because(EndCause::TriedAgain) } else { row }))
 }

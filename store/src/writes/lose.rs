@@ -4,6 +4,7 @@ use messages::{AttemptNumber, AttemptToken, ErroredKind, ErroredReason, JobId};
 
 use crate::lifecycle::{JobEvent, JobState};
 use crate::moves::{self, Holder, JobRow};
+use crate::parking::{EndCause, MOST_LOST, MOST_ROUNDS};
 use crate::rows::odd;
 use crate::transaction::Tx;
 use crate::writer::Write;
@@ -11,10 +12,6 @@ use crate::writes::attempts::{self, AttemptRow};
 use crate::writes::release;
 use crate::{AttemptState, LedgerError, LossCause, Requeue};
 
-/// How many attempts may be lost with their runner. Beyond it the job itself is the likely killer.
-const LOST: i64 = 3;
-/// How many attempts may end without a verdict for whatever reason, hand-backs excepted.
-pub(crate) const ROUNDS: i64 = 10;
 /// The longest reason, in bytes.
 const REASON_BYTES: usize = 4096;
 
@@ -45,11 +42,11 @@ impl Write for Lose {
         if self.cause == LossCause::RunnerLost {
             job.counts.lost += 1;
         }
-        let (event, reason) = if job.counts.lost >= LOST && self.cause == LossCause::RunnerLost {
-            let head = format!("runner lost {LOST} times");
+        let (event, reason) = if job.counts.lost >= MOST_LOST && self.cause == LossCause::RunnerLost {
+            let head = format!("runner lost {MOST_LOST} times");
             (JobEvent::CapReached { attempt }, Some((ErroredKind::RunnerLost, head)))
-        } else if job.counts.rounds >= ROUNDS {
-            let head = format!("ended without a verdict {ROUNDS} times");
+        } else if job.counts.rounds >= MOST_ROUNDS {
+            let head = format!("ended without a verdict {MOST_ROUNDS} times");
             (JobEvent::CapReached { attempt }, Some((ErroredKind::TooManyAttempts, head)))
         } else {
             (JobEvent::Lost { attempt }, None)
@@ -62,7 +59,10 @@ impl Write for Lose {
                 Some(ErroredReason { kind, detail: cap([vec![head], earlier, vec![last]].concat().join("\n")) })
             }
         };
-        let row = AttemptRow::ended(self.job, holder, AttemptState::Lost, &self.detail);
+        let row = AttemptRow::ended(self.job, holder, AttemptState::Lost, &self.detail).because(match self.cause {
+            LossCause::RunnerLost => EndCause::RunnerLost,
+            LossCause::Infrastructure => EndCause::Infrastructure,
+        });
         end(tx, job, &event, reason, row).await
     }
 }

@@ -49,30 +49,38 @@ impl Write for Retry {
     type Answer = Option<JobId>;
 
     async fn run(&mut self, tx: &mut Tx) -> Result<Option<JobId>, LedgerError> {
-        let jobs: Vec<Row> = sqlx::query_as(
-            "SELECT id, build, position, name, pool, state, blocked, dependants, policy, spec, exclusive FROM jobs \
-             WHERE superseded = 0 AND build = (SELECT build FROM jobs WHERE id = $1)",
-        )
-        .bind(self.job.to_string())
-        .fetch_all(&mut tx.conn)
-        .await?;
-        let name: Option<String> = sqlx::query_scalar("SELECT name FROM jobs WHERE id = $1")
-            .bind(self.job.to_string())
-            .fetch_optional(&mut tx.conn)
-            .await?;
-        // An older job of the name is retried by way of the newest one.
-        let Some(newest) = jobs.iter().find(|job| Some(&job.name) == name.as_ref()) else { return Ok(None) };
-        if newest.state != "done" || newest.blocked != 0 {
-            return Ok(None);
+        let fresh = again(tx, self.job).await?;
+        if fresh.is_some() {
+            note_order(tx, &self.who, "retry_job", &self.job.to_string()).await?;
         }
-        let edges = edges(tx, &jobs).await?;
-        let again = renew(newest, &jobs, &edges);
-        let fresh: HashMap<&str, JobId> = again.iter().map(|job| (job.id.as_str(), JobId(Uuid::now_v7()))).collect();
-        let waiting = jobs.iter().filter(|job| job.state == "waiting").map(|job| job.id.clone()).collect();
-        insert(tx, &again, &fresh, &waiting, &edges).await?;
-        note_order(tx, &self.who, "retry_job", &self.job.to_string()).await?;
-        Ok(fresh.get(newest.id.as_str()).copied())
+        Ok(fresh)
     }
+}
+
+/// Makes the new job, and those behind it. `None`: see [`crate::Ledger::retry_job`].
+pub(crate) async fn again(tx: &mut Tx, job: JobId) -> Result<Option<JobId>, LedgerError> {
+    let jobs: Vec<Row> = sqlx::query_as(
+        "SELECT id, build, position, name, pool, state, blocked, dependants, policy, spec, exclusive FROM jobs \
+             WHERE superseded = 0 AND build = (SELECT build FROM jobs WHERE id = $1)",
+    )
+    .bind(job.to_string())
+    .fetch_all(&mut tx.conn)
+    .await?;
+    let name: Option<String> = sqlx::query_scalar("SELECT name FROM jobs WHERE id = $1")
+        .bind(job.to_string())
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    // An older job of the name is retried by way of the newest one.
+    let Some(newest) = jobs.iter().find(|job| Some(&job.name) == name.as_ref()) else { return Ok(None) };
+    if newest.state != "done" || newest.blocked != 0 {
+        return Ok(None);
+    }
+    let edges = edges(tx, &jobs).await?;
+    let again = renew(newest, &jobs, &edges);
+    let fresh: HashMap<&str, JobId> = again.iter().map(|job| (job.id.as_str(), JobId(Uuid::now_v7()))).collect();
+    let waiting = jobs.iter().filter(|job| job.state == "waiting").map(|job| job.id.clone()).collect();
+    insert(tx, &again, &fresh, &waiting, &edges).await?;
+    Ok(fresh.get(newest.id.as_str()).copied())
 }
 
 /// Pairs (job, needed) within these jobs.
