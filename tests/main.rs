@@ -14,6 +14,7 @@ mod exclusive_jobs;
 mod layers;
 mod leader_freezes;
 mod ledger_faults;
+mod ledger_is_restored;
 mod malformed_messages;
 mod one_commit;
 mod page_and_api;

@@ -1,6 +1,7 @@
 //! P2: every job reaches its verdict even if queues are purged or deleted.
 
-use lapin::options::{QueueDeleteOptions, QueuePurgeOptions};
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
+use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 
 use crate::world::{Carrier, World};
@@ -52,4 +53,28 @@ async fn deleted_queues_are_made_again_and_filled() {
     for commit in &commits {
         assert_eq!(world.verdict(commit).await, "passed");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_somebody_made_differently_is_told_of_once_and_works_after_it_was_deleted() {
+    let mut world = World::new(Carrier::Rabbit).await;
+    let repository = world.repository("app");
+    let (_connection, channel) = channel(&world).await;
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("thump.jobs.default".into(), durable, FieldTable::default()).await.expect("declared");
+    world.start().await;
+    let commit = repository.push_job(&world.append("ran", "$THUMP_COMMIT"));
+    world.eventually("the build", || async { (world.builds(&commit).await.len() == 1).then_some(()) }).await;
+    world.process("dispatcher").says("a queue cannot be used").await;
+    // Some rounds of the publisher, which meets the queue each time, are made while the next commit comes in.
+    let next = repository.push_job(&world.append("ran", "$THUMP_COMMIT"));
+    world.eventually("the next build", || async { (world.builds(&next).await.len() == 1).then_some(()) }).await;
+
+    channel.queue_delete("thump.jobs.default".into(), QueueDeleteOptions::default()).await.expect("deleted");
+    for commit in [&commit, &next] {
+        assert_eq!(world.verdict(commit).await, "passed");
+    }
+    let said = world.process("dispatcher").output();
+    assert_eq!(said.matches("a queue cannot be used").count(), 1, "{said}");
+    assert!(said.contains("the queue can be used again"), "{said}");
 }

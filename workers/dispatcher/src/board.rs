@@ -3,7 +3,7 @@
 //! Plain data, no clock and no I/O: each part says what follows from what it is told. Nothing here is
 //! precious; the ledger and one round of beats bring it back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use messages::{Claim, Envelope, Incarnation, JobId, PoolName, RunnerName};
@@ -44,6 +44,8 @@ pub(crate) struct Board {
     pub(crate) backlog_changed: bool,
     /// The broker takes messages again: whoever paused need not wait for the end of the pause.
     pub(crate) broker_is_back: bool,
+    /// Queues that somebody made differently, and what the broker says to it.
+    pub(crate) unusable: BTreeMap<String, String>,
     look_ahead: u32,
     last_tick: Option<u64>,
     /// In ticks.
@@ -85,6 +87,7 @@ impl Board {
             pools: settings.pools.iter().cloned().collect(),
             backlog_changed: true,
             broker_is_back: false,
+            unusable: BTreeMap::new(),
             look_ahead: settings.look_ahead,
             last_tick: None,
             reconcile_every: settings.ticks(settings.reconcile_every),

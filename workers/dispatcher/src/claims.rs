@@ -9,7 +9,7 @@ use broker::Delivery;
 use messages::{AttemptToken, Claim, ClaimAnswer, DropReason, Envelope, MessageId};
 use store::{ClaimDecision, ClaimRequest, LedgerError};
 use tokio::time::Instant;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::desk::Desk;
@@ -130,6 +130,9 @@ fn note(desk: &Desk, claim: &Claim, decision: ClaimDecision, heralds: &Heralds) 
             ClaimAnswer::Run { attempt, token }
         }
         ClaimDecision::Drop(reason) => {
+            if reason == DropReason::Unknown {
+                warn!(%job, %runner, "a job that the ledger does not know was dropped: was the ledger restored from a copy?");
+            }
             debug!(%job, %runner, ?reason, redelivered = claim.redelivered, "copy dropped");
             ClaimAnswer::Drop { reason }
         }

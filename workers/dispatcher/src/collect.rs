@@ -55,7 +55,12 @@ async fn settle(desk: &Arc<Desk>, reports: Vec<(Delivery, Finished)>, recordings
                 // The runner is told `recorded` when its log is whole, too.
                 desk.check_log(attempt);
             }
-            Recording::Stale | Recording::Unknown => {
+            Recording::Unknown => {
+                let outcome = &report.outcome;
+                warn!(job = %report.job, attempt = %report.attempt, runner = %report.runner, ?outcome, "a report about an attempt that the ledger does not know was dropped: was the ledger restored from a copy?");
+                refuse(desk, &report.runner, attempt);
+            }
+            Recording::Stale => {
                 warn!(job = %report.job, attempt = %report.attempt, runner = %report.runner, ?recording, "late report; kept as history");
                 refuse(desk, &report.runner, attempt);
             }

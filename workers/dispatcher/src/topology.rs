@@ -10,7 +10,7 @@ use broker::{ConsumeError, Link, Queue};
 use messages::PoolName;
 use store::Unpublish;
 use tokio::time::sleep;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::desk::Desk;
 use crate::term::Halt;
@@ -73,10 +73,13 @@ pub(crate) async fn ensure_pools(desk: &Arc<Desk>, pools: impl IntoIterator<Item
     let mut queues = Queue::COMMON.to_vec();
     queues.extend(pools.into_iter().map(Queue::Jobs));
     let made = match desk.broker.ensure(&queues).await {
-        Ok(made) => made,
+        Ok(made) => {
+            queues.iter().for_each(|queue| said_once(desk, queue, None));
+            made
+        }
         Err(ConsumeError::Unreachable { why }) => {
             // The broker crate tells about the link itself.
-            tracing::debug!(why, "queues are declared when the broker is back");
+            debug!(why, "queues are declared when the broker is back");
             return Ok(false);
         }
         Err(_) => one_by_one(desk, queues).await,
@@ -90,18 +93,43 @@ pub(crate) async fn ensure_pools(desk: &Arc<Desk>, pools: impl IntoIterator<Item
     Ok(true)
 }
 
-/// A queue that somebody else made differently must not keep the others away. One line for each, at
-/// start, after a reconnect and at each reconcile.
+/// A queue that somebody else made differently must not keep the others away. It is said once, however often it
+/// is tried, and once more when the queue can be used.
 async fn one_by_one(desk: &Arc<Desk>, queues: Vec<Queue>) -> Vec<Queue> {
     let mut made = Vec::new();
     for queue in queues {
         match desk.broker.ensure(std::slice::from_ref(&queue)).await {
-            Ok(new) => made.extend(new),
-            Err(cause @ ConsumeError::Unreachable { .. }) => warn!(%cause, "queues are not all declared"),
-            Err(cause) => error!(%cause, "a queue cannot be used"),
+            Ok(new) => {
+                made.extend(new);
+                said_once(desk, &queue, None);
+            }
+            Err(cause @ ConsumeError::Unreachable { .. }) => debug!(%cause, "queues are not all declared"),
+            Err(cause) => said_once(desk, &queue, Some(cause.to_string())),
         }
     }
     made
+}
+
+fn said_once(desk: &Desk, queue: &Queue, trouble: Option<String>) {
+    let name = queue.name();
+    let mut board = desk.board();
+    let before = board.unusable.get(&name);
+    if before == trouble.as_ref() {
+        return;
+    }
+    match trouble {
+        Some(cause) => {
+            error!(
+                queue = name,
+                cause, "a queue cannot be used; delete it, and it is made again with everything in it"
+            );
+            board.unusable.insert(name, cause);
+        }
+        None => {
+            info!(queue = name, "the queue can be used again");
+            board.unusable.remove(&name);
+        }
+    }
 }
 
 /// The queue of `pool` was not there: whatever lay in it is gone.
