@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Crate, and the crates of ours that it may depend on.
-const MAY_KNOW: [(&str, &[&str]); 12] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("messages", &[]),
     ("broker", &["messages"]),
     ("pipeline", &["messages"]),
@@ -15,6 +15,7 @@ const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("reports", &["messages"]),
     ("dashboard", &["messages", "broker", "store"]),
     ("rabbit-node", &[]),
+    ("fuzz", &["messages", "broker", "pipeline", "observer", "dispatcher", "runner", "reports", "dashboard"]),
     ("fault-proxy", &[]),
     ("thump", &["messages", "broker", "pipeline", "store", "observer", "dispatcher", "runner", "dashboard"]),
 ];

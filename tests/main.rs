@@ -11,6 +11,7 @@ mod broker_restarts;
 mod containers;
 mod every_commit_once;
 mod exclusive_jobs;
+mod hostile_input;
 mod layers;
 mod leader_freezes;
 mod ledger_faults;

@@ -8,6 +8,7 @@ mod logging;
 mod once;
 mod roles;
 mod settings;
+mod settings_file;
 mod shutdown;
 mod up;
 mod verdicts;

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use messages::PoolName;
-use serde::Deserialize;
 
 use crate::cli::{BrokerOption, DataOption, RunnerOptions, ServeOptions, WatchOptions};
 use crate::exit::Exit;
+use crate::settings_file::File;
 
 /// A value and the layer that gave it.
 #[derive(Debug, Clone)]
@@ -88,26 +88,6 @@ pub(crate) struct Typed<'a> {
     pub(crate) serve: Option<&'a ServeOptions>,
     pub(crate) runner: Option<&'a RunnerOptions>,
     pub(crate) pool: Option<&'a str>,
-}
-
-/// The file `thump.toml`. Every key is optional; an unknown one is refused.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct File {
-    broker: Option<String>,
-    store: Option<String>,
-    listen: Option<String>,
-    hosts: Option<Vec<String>>,
-    slots: Option<u16>,
-    pool: Option<String>,
-    drain_seconds: Option<u64>,
-    max_log_bytes: Option<u64>,
-    repositories: Option<Vec<String>>,
-    branches: Option<Vec<String>>,
-    tags: Option<Vec<String>>,
-    tips_only: Option<bool>,
-    max_commits: Option<usize>,
-    poll_seconds: Option<u64>,
 }
 
 impl Settings {
@@ -340,7 +320,7 @@ fn read_file(typed: Option<&DataOption>, data: &Path) -> Result<(File, PathBuf),
     let path = named.clone().unwrap_or_else(|| data.join("thump.toml"));
     match std::fs::read_to_string(&path) {
         Ok(text) => {
-            let file = toml::from_str(&text).map_err(|cause| Exit::usage(format!("{}: {cause}", path.display())))?;
+            let file = File::read(&text).map_err(|cause| Exit::usage(format!("{}: {cause}", path.display())))?;
             Ok((file, path))
         }
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok((File::default(), path)),

@@ -30,6 +30,12 @@ pub(crate) async fn builds(
     State(desk): State<Desk>,
     Asked(query): Asked<BuildsQuery>,
 ) -> Result<Json<Builds>, Problem> {
+    let builds = desk.ledger.builds(filter(query)?).await?;
+    Ok(Json(Builds { builds: builds.into_iter().map(Build::from).collect() }))
+}
+
+/// What a query asks of the ledger.
+pub(crate) fn filter(query: BuildsQuery) -> Result<BuildFilter, Problem> {
     if let Some(commit) = &query.commit {
         let fits = (4..=64).contains(&commit.len())
             && commit.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -37,15 +43,13 @@ pub(crate) async fn builds(
             return Err(Problem::bad_request("commit needs 4 to 64 hexadecimal digits in lower case"));
         }
     }
-    let filter = BuildFilter {
+    Ok(BuildFilter {
         commit: query.commit,
         repository: query.repository.map(|name| name.parse()).transpose().map_err(bad)?,
         ref_name: query.ref_name,
         before: query.before.map(|id| id.parse()).transpose().map_err(bad)?,
         limit: query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST_BUILDS),
-    };
-    let builds = desk.ledger.builds(filter).await?;
-    Ok(Json(Builds { builds: builds.into_iter().map(Build::from).collect() }))
+    })
 }
 
 pub(crate) async fn build(State(desk): State<Desk>, Path(id): Path<String>) -> Result<Json<Build>, Problem> {

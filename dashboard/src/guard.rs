@@ -31,7 +31,7 @@ impl Guard {
 
     /// An address cannot be rebound, a name can: of names only localhost and those that the operator gave
     /// are known. On loopback only loopback's addresses are meant.
-    fn knows_host(&self, host: &str) -> bool {
+    pub(crate) fn knows_host(&self, host: &str) -> bool {
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
             _ => host,

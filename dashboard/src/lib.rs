@@ -7,6 +7,7 @@
 
 mod api;
 mod asked;
+pub mod decoders;
 mod error;
 mod events;
 mod guard;

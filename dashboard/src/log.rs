@@ -85,7 +85,7 @@ fn text(status: StatusCode, body: Body, length: u64, range: Option<String>) -> R
 
 /// What a `Range` header asks of a text of this length.
 #[derive(Debug, PartialEq, Eq)]
-enum Span {
+pub(crate) enum Span {
     Whole,
     /// From, and the first byte after it.
     Part(u64, u64),
@@ -93,7 +93,7 @@ enum Span {
 }
 
 /// One range of bytes; anything else is ignored, as RFC 9110 section 14.2 allows.
-fn span(header: &str, length: u64) -> Span {
+pub(crate) fn span(header: &str, length: u64) -> Span {
     let Some((from, to)) = header.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
         return Span::Whole;
     };

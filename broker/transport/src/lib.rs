@@ -27,6 +27,7 @@ use tokio::sync::watch;
 pub use consumer::{Consumer, Death, Delivery, Event, Settled};
 pub use embedded::Embedded;
 pub use error::{BrokerUrlError, ConsumeError, PublishError, RefusedError, RequestError, SettleError};
+pub use rabbit::decoders;
 pub use topology::{
     Argument, Binding, DELIVERY_LIMIT, Exchange, ExchangeKind, Listener, Overflow, Queue, QueueKind, QueueSpec, Topic,
 };

@@ -153,7 +153,7 @@ async fn refuse(desk: &Arc<Desk>, delivery: Delivery, why: &str) {
 }
 
 /// The observer's name out of a body that may be wrong everywhere else.
-fn observer_of(raw: &[u8]) -> Option<ObserverName> {
+pub(crate) fn observer_of(raw: &[u8]) -> Option<ObserverName> {
     let body: serde_json::Value = serde_json::from_slice(raw).ok()?;
     body.get("observer")?.as_str()?.parse().ok()
 }

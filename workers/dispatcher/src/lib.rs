@@ -18,6 +18,7 @@ mod clock;
 mod collect;
 mod courier;
 mod dead;
+pub mod decoders;
 mod desk;
 mod heralds;
 mod intake;

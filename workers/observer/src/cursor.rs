@@ -32,9 +32,10 @@ pub(crate) struct Cursor {
     pub(crate) gone: Vec<CommitId>,
 }
 
+/// A cursor as it is stored.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
+pub(crate) struct Stored {
     version: u32,
     refs: BTreeMap<RefName, CommitId>,
     #[serde(default)]
@@ -48,6 +49,19 @@ pub(crate) struct CursorFile {
 }
 
 impl Cursor {
+    /// Reads what [`Cursor::encode`] made, or says what is wrong with it.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let stored: Stored = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
+        if stored.version != VERSION {
+            return Err(format!("it has version {}, this program writes {VERSION}", stored.version));
+        }
+        Ok(Self { refs: stored.refs, gone: stored.gone })
+    }
+
+    pub(crate) fn encode(&self) -> Stored {
+        Stored { version: VERSION, refs: self.refs.clone(), gone: self.gone.clone() }
+    }
+
     /// Takes over what a move changed.
     pub(crate) fn apply(&mut self, update: Update) {
         match update {
@@ -73,18 +87,12 @@ impl CursorFile {
 
     /// What was recorded; `None` if the repository was never seen.
     pub(crate) fn read(&self) -> Result<Option<Cursor>, StateFileError> {
-        let Some(stored) = files::read::<Stored>(&self.path, REMEDY)? else { return Ok(None) };
-        if stored.version != VERSION {
-            let cause = format!("it has version {}, this program writes {VERSION}", stored.version);
-            return Err(StateFileError::Damaged { path: self.path.clone(), cause, remedy: REMEDY });
-        }
-        Ok(Some(Cursor { refs: stored.refs, gone: stored.gone }))
+        files::read(&self.path, Cursor::decode, REMEDY)
     }
 
     /// Replaces what was recorded.
     pub(crate) fn write(&self, cursor: &Cursor) -> Result<(), StateFileError> {
-        let stored = Stored { version: VERSION, refs: cursor.refs.clone(), gone: cursor.gone.clone() };
-        files::write(&self.path, &stored)
+        files::write(&self.path, &cursor.encode())
     }
 }
 

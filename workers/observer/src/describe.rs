@@ -54,11 +54,8 @@ pub(crate) fn describe(
         commit: sighting.commit.clone(),
         tree: tree_id(tree.id())?,
         parents: parents?,
-        author: Author {
-            name: plain(author.name_bytes(), MAX_AUTHOR_BYTES),
-            email: plain(author.email_bytes(), MAX_AUTHOR_BYTES),
-        },
-        subject: plain(first_line(commit.message_bytes()), MAX_SUBJECT_BYTES),
+        author: Author { name: name(author.name_bytes()), email: name(author.email_bytes()) },
+        subject: subject(commit.message_bytes()),
         committed_at: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
         changed_paths: changed.unwrap_or(ChangedPaths { paths: Vec::new(), truncated: true }),
         pipeline: pipeline(repository, &tree)?,
@@ -120,6 +117,16 @@ fn pipeline(repository: &Repository, tree: &git2::Tree<'_>) -> Result<PipelineSo
 
 fn tree_id(id: Oid) -> Result<TreeId, git2::Error> {
     id.to_string().parse().map_err(|cause: InvalidName| git2::Error::from_str(&cause.to_string()))
+}
+
+/// The subject in a commit's message.
+pub(crate) fn subject(message: &[u8]) -> String {
+    plain(first_line(message), MAX_SUBJECT_BYTES)
+}
+
+/// A name or address in a commit's author line.
+pub(crate) fn name(bytes: &[u8]) -> String {
+    plain(bytes, MAX_AUTHOR_BYTES)
 }
 
 fn first_line(message: &[u8]) -> &[u8] {

@@ -7,29 +7,38 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::error::StateFileError;
 
-/// Reads a file that [`write()`] wrote; `None` if there is none.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, remedy: &'static str) -> Result<Option<T>, StateFileError> {
+/// Reads a file that [`write()`] wrote, with the function that understands it; `None` if there is none.
+pub(crate) fn read<T>(
+    path: &Path,
+    decode: impl FnOnce(&[u8]) -> Result<T, String>,
+    remedy: &'static str,
+) -> Result<Option<T>, StateFileError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(StateFileError::Io { what: "read", path: path.to_owned(), cause }),
     };
-    match serde_json::from_slice(&bytes) {
+    match decode(&bytes) {
         Ok(content) => Ok(Some(content)),
-        Err(cause) => Err(StateFileError::Damaged { path: path.to_owned(), cause: cause.to_string(), remedy }),
+        Err(cause) => Err(StateFileError::Damaged { path: path.to_owned(), cause, remedy }),
     }
 }
 
 /// Replaces the file; after a crash at any moment it has the old content or the new one.
 pub(crate) fn write<T: Serialize>(path: &Path, content: &T) -> Result<(), StateFileError> {
     let failed = |cause| StateFileError::Io { what: "write", path: path.to_owned(), cause };
-    let mut bytes = serde_json::to_vec_pretty(content).map_err(|cause| failed(cause.into()))?;
-    bytes.push(b'\n');
+    let bytes = encode(content).map_err(|cause| failed(cause.into()))?;
     replace(path, &bytes).map_err(failed)
+}
+
+/// The bytes of such a file.
+pub(crate) fn encode<T: Serialize>(content: &T) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(content)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {

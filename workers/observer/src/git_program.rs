@@ -147,7 +147,7 @@ async fn collect(stream: Option<impl AsyncRead + Unpin>, most: usize, alive: mps
 }
 
 /// git's own words without progress lines and control characters, cut to a line or two.
-fn readable(complaint: &[u8]) -> String {
+pub(crate) fn readable(complaint: &[u8]) -> String {
     let text = String::from_utf8_lossy(complaint);
     let lines: Vec<_> = text.lines().filter(|line| !line.contains('\r') && !line.trim().is_empty()).collect();
     let line = lines[lines.len().saturating_sub(4)..].join("; ");

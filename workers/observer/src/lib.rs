@@ -13,6 +13,7 @@ mod announce;
 mod book;
 mod changed;
 mod cursor;
+pub mod decoders;
 mod describe;
 mod error;
 mod file_watch;

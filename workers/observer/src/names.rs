@@ -16,7 +16,7 @@ const MAX_BASE: usize = 80;
 
 /// Which location has which name.
 #[derive(Debug, Serialize, Deserialize)]
-struct Stored {
+pub(crate) struct Stored {
     version: u32,
     repositories: Vec<Entry>,
 }
@@ -44,12 +44,8 @@ impl Names {
         fs::create_dir_all(data).map_err(failed)?;
         let file = File::options().create(true).truncate(false).write(true).open(&lock).map_err(failed)?;
         file.lock().map_err(failed)?;
-        let stored = files::read::<Stored>(&path, REMEDY)?;
-        if let Some(other) = stored.as_ref().filter(|stored| stored.version != VERSION) {
-            let cause = format!("it has version {}, this program writes {VERSION}", other.version);
-            return Err(StateFileError::Damaged { path, cause, remedy: REMEDY });
-        }
-        let stored = stored.unwrap_or(Stored { version: VERSION, repositories: Vec::new() });
+        let stored =
+            files::read(&path, decode, REMEDY)?.unwrap_or(Stored { version: VERSION, repositories: Vec::new() });
         Ok(Self { path, stored, changed: false, _lock: file })
     }
 
@@ -86,8 +82,17 @@ impl Names {
     }
 }
 
+/// Reads the list, or says what is wrong with it.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Stored, String> {
+    let stored: Stored = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
+    if stored.version != VERSION {
+        return Err(format!("it has version {}, this program writes {VERSION}", stored.version));
+    }
+    Ok(stored)
+}
+
 /// Names to try, the plainest first; the last ones are unique to the location.
-fn candidates(location: &str) -> Vec<String> {
+pub(crate) fn candidates(location: &str) -> Vec<String> {
     let mut parts = location.rsplit(['/', ':']).filter(|part| !part.is_empty());
     let last = parts.next().unwrap_or_default();
     let base = slug(last.strip_suffix(".git").filter(|base| !base.is_empty()).unwrap_or(last));

@@ -93,22 +93,25 @@ fn split_name(given: &str) -> Result<(Option<RepositoryName>, &str), Problem> {
 }
 
 fn locate(text: &str) -> Result<Location, Problem> {
-    if let Some((scheme, _)) = text.split_once("://") {
-        return remote_url(text, scheme);
-    }
     let path = Path::new(text);
-    if path.exists() {
+    if !text.contains("://") && path.exists() {
         return local(path);
+    }
+    elsewhere(text).unwrap_or_else(|| local(path))
+}
+
+/// Reads what is no path of a local repository; `None` if it has no form of a remote one.
+pub(crate) fn elsewhere(text: &str) -> Option<Result<Location, Problem>> {
+    if let Some((scheme, _)) = text.split_once("://") {
+        return Some(remote_url(text, scheme));
     }
     // `helper::address` makes git run git-remote-helper; `ext::` even runs any command.
     if let Some((helper, _)) = text.split_once("::").filter(|(helper, _)| is_word(helper)) {
-        return Err(Problem::Scheme(helper.to_owned()));
+        return Some(Err(Problem::Scheme(helper.to_owned())));
     }
     // As in git: a colon before the first slash makes it user@host:path.
-    match text.split_once(':').filter(|(host, _)| !host.contains('/')) {
-        Some((host, path)) => scp_like(text, host, path),
-        None => local(path),
-    }
+    let (host, path) = text.split_once(':').filter(|(host, _)| !host.contains('/'))?;
+    Some(scp_like(text, host, path))
 }
 
 fn is_word(text: &str) -> bool {
@@ -171,7 +174,7 @@ fn local(path: &Path) -> Result<Location, Problem> {
 }
 
 /// For messages: whatever stands between `user:` and `@` is hidden.
-fn without_password(given: &str) -> String {
+pub(crate) fn without_password(given: &str) -> String {
     let (scheme, rest) = match given.split_once("://") {
         Some((scheme, _)) => given.split_at(scheme.len() + 3),
         None => ("", given),

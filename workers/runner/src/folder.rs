@@ -48,7 +48,7 @@ pub(crate) fn take(data: &Path, name: Option<RunnerName>) -> io::Result<Folder> 
 
 fn known_name(folder: &Path, number: usize) -> io::Result<RunnerName> {
     let file = folder.join("name");
-    if let Some(name) = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()) {
+    if let Some(name) = fs::read_to_string(&file).ok().and_then(|text| kept_name(&text)) {
         return Ok(name);
     }
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -63,7 +63,7 @@ fn known_name(folder: &Path, number: usize) -> io::Result<RunnerName> {
 /// worse than none.
 fn count_life(folder: &Path) -> io::Result<Birth> {
     let file = folder.join("lives");
-    let last = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Birth>(&text).ok());
+    let last = fs::read(&file).ok().and_then(|text| last_life(&text));
     // Without a legible count it is another folder to the dispatcher, and nothing is concluded from numbers.
     let birth = last.map_or_else(
         || Birth { folder: Uuid::new_v4(), number: 1 },
@@ -78,8 +78,18 @@ fn count_life(folder: &Path) -> io::Result<Birth> {
     Ok(birth)
 }
 
+/// Reads the file that keeps the name.
+pub(crate) fn kept_name(text: &str) -> Option<RunnerName> {
+    text.trim().parse().ok()
+}
+
+/// Reads the count of lives.
+pub(crate) fn last_life(text: &[u8]) -> Option<Birth> {
+    serde_json::from_slice(text).ok()
+}
+
 /// The random end keeps two machines of one name, or two data folders of one machine, apart.
-fn new_name(host: &str, number: usize, random: u16) -> RunnerName {
+pub(crate) fn new_name(host: &str, number: usize, random: u16) -> RunnerName {
     let plain: String = host
         .to_lowercase()
         .chars()

@@ -19,6 +19,7 @@ mod beat;
 mod checkout;
 mod claim;
 mod context;
+pub mod decoders;
 mod delete;
 mod drain;
 mod folder;

@@ -46,7 +46,13 @@ pub(crate) fn recognise(checkout: &Path) -> Option<Recognised> {
 }
 
 fn node(checkout: &Path) -> Option<Recognised> {
-    let package: serde_json::Value = serde_json::from_str(&read(checkout, "package.json")?).ok()?;
+    let steps = steps_of_package(&read(checkout, "package.json")?, is_file(checkout, "package-lock.json"))?;
+    Some(Recognised { by: "package.json with a test script".to_owned(), steps })
+}
+
+/// What a `package.json` with a test script asks for.
+pub(crate) fn steps_of_package(package: &str, is_locked: bool) -> Option<Vec<String>> {
+    let package: serde_json::Value = serde_json::from_str(package).ok()?;
     let test = package.get("scripts")?.get("test")?.as_str()?;
     if test.trim().is_empty() || test.contains(NPM_PLACEHOLDER) {
         return None;
@@ -55,13 +61,13 @@ fn node(checkout: &Path) -> Option<Recognised> {
         package.get(what).and_then(serde_json::Value::as_object).is_some_and(|packages| !packages.is_empty())
     };
     let mut steps = Vec::new();
-    if is_file(checkout, "package-lock.json") {
+    if is_locked {
         steps.push("npm ci".to_owned());
     } else if needs("dependencies") || needs("devDependencies") {
         steps.push("npm install".to_owned());
     }
     steps.push("npm test".to_owned());
-    Some(Recognised { by: "package.json with a test script".to_owned(), steps })
+    Some(steps)
 }
 
 fn python(checkout: &Path) -> Option<Recognised> {
@@ -98,7 +104,7 @@ fn python(checkout: &Path) -> Option<Recognised> {
 }
 
 /// Whether a rule of the makefile has `test` among its targets.
-fn has_test_target(makefile: &str) -> bool {
+pub(crate) fn has_test_target(makefile: &str) -> bool {
     makefile.lines().filter(|line| !line.starts_with(['\t', '#'])).any(|line| {
         line.split_once(':').is_some_and(|(targets, rest)| {
             !rest.starts_with(['=', ':']) && targets.split_whitespace().any(|target| target == "test")

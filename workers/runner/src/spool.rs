@@ -103,8 +103,7 @@ impl Entry {
     }
 
     fn job(&self) -> Option<JobId> {
-        let name = self.folder.file_name()?.to_str()?;
-        name.rsplit_once('-')?.0.parse().ok()
+        job_of(self.folder.file_name()?.to_str()?)
     }
 
     fn result(&self) -> PathBuf {
@@ -117,8 +116,18 @@ impl Entry {
             return Err(io::Error::other("longer than any result"));
         }
         // Without its log a result cannot be completed, but its verdict still counts.
-        Ok(serde_json::from_slice(&fs::read(path)?)?)
+        decode(&fs::read(path)?)
     }
+}
+
+/// Reads a `result.json`.
+pub(crate) fn decode(bytes: &[u8]) -> io::Result<Finished> {
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+/// The job in the name of an attempt's folder.
+pub(crate) fn job_of(name: &str) -> Option<JobId> {
+    name.rsplit_once('-')?.0.parse().ok()
 }
 
 fn remove_any(path: &Path) -> io::Result<()> {

@@ -43,7 +43,7 @@ pub(super) async fn version(uri: &AMQPUri) -> io::Result<String> {
 }
 
 /// Finds the field `version` (a long string) among the server's properties in connection.start.
-fn version_in(start: &[u8]) -> Option<String> {
+pub(super) fn version_in(start: &[u8]) -> Option<String> {
     const FIELD: &[u8] = b"\x07versionS";
     // Class 10, method 10: connection.start.
     let properties = start.strip_prefix(&[0, 10, 0, 10])?;

@@ -15,6 +15,7 @@ mod channels;
 mod connect;
 mod consume;
 mod declare;
+pub mod decoders;
 mod greeting;
 mod properties;
 mod publish;
