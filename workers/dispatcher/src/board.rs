@@ -46,6 +46,9 @@ pub(crate) struct Board {
     pub(crate) broker_is_back: bool,
     /// Queues that somebody made differently, and what the broker says to it.
     pub(crate) unusable: BTreeMap<String, String>,
+    /// An own tick came back since the start or the last break: what gathered in the reply queue while
+    /// nobody read it has been read.
+    pub(crate) caught_up: bool,
     look_ahead: u32,
     last_tick: Option<u64>,
     /// In ticks.
@@ -88,6 +91,7 @@ impl Board {
             backlog_changed: true,
             broker_is_back: false,
             unusable: BTreeMap::new(),
+            caught_up: false,
             look_ahead: settings.look_ahead,
             last_tick: None,
             reconcile_every: settings.ticks(settings.reconcile_every),
@@ -149,6 +153,7 @@ impl Board {
         self.leases.refresh();
         self.takeover.broken();
         self.report = None;
+        self.caught_up = false;
         self.breaks += 1;
     }
 

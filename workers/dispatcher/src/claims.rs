@@ -123,7 +123,8 @@ fn note(desk: &Desk, claim: &Claim, decision: ClaimDecision, heralds: &Heralds) 
     board.afloat.land(*job);
     match decision {
         ClaimDecision::Run { attempt, token, exclusive } => {
-            let is_known = heralds.name(claim.incarnation) || board.roster.is_heard(runner, claim.incarnation);
+            let is_known =
+                board.caught_up || heralds.name(claim.incarnation) || board.roster.is_heard(runner, claim.incarnation);
             let proof = Proof { runner, job: *job, attempt, token: &token };
             board.leases.grant(proof, claim.incarnation, Terms { is_known, exclusive });
             info!(%job, %attempt, %runner, "attempt started");

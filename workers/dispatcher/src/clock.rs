@@ -19,7 +19,6 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
     let mut pace = interval(desk.settings.tick_every);
     // After a freeze of the process, lost time is lost: no runner could be heard in it.
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pace.reset();
     for number in 0_u64.. {
         tokio::select! {
             biased;
@@ -60,6 +59,11 @@ pub(crate) async fn came_back(desk: &Arc<Desk>, tick: &Tick) -> Result<(), Halt>
         return Ok(());
     }
     desk.settings.pulse.beats();
+    desk.board().caught_up = true;
+    if tick.number == 0 {
+        // Sent at once, to know what gathered before: no time has passed.
+        return Ok(());
+    }
     let Some(passed) = desk.board().pass_tick(tick.number) else { return Ok(()) };
     for (job, lease, runner_is_heard) in passed.ended {
         let (cause, detail) = if runner_is_heard {

@@ -27,8 +27,8 @@ pub(crate) struct Lease {
     /// The life that listed it last.
     pub(crate) life: Incarnation,
     pub(crate) cancelling: bool,
-    /// Its life was heard when it asked, or has listed the attempt since: it began. Otherwise the question may
-    /// have been the last words of a dead one, and nothing was started.
+    /// It asked when everything had been read that gathered before, or its life was heard, or has listed the
+    /// attempt since: it began. Otherwise the question may have been the last words of a dead one.
     pub(crate) has_begun: bool,
     /// Only the end of the lease, or the holder's own word, makes room for another attempt.
     pub(crate) exclusive: bool,
