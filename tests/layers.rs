@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Crate, and the crates of ours that it may depend on.
-const MAY_KNOW: [(&str, &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("messages", &[]),
     ("broker", &["messages"]),
     ("pipeline", &["messages"]),
@@ -17,6 +17,8 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("rabbit-node", &[]),
     ("fuzz", &["messages", "broker", "pipeline", "observer", "dispatcher", "runner", "reports", "dashboard"]),
     ("fault-proxy", &[]),
+    ("proof", &[]),
+    ("chaos", &["rabbit-node", "fault-proxy", "proof"]),
     ("thump", &["messages", "broker", "pipeline", "store", "observer", "dispatcher", "runner", "dashboard"]),
 ];
 

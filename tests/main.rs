@@ -12,6 +12,7 @@ mod broker_restarts;
 mod compromised_runner;
 mod containers;
 mod every_commit_once;
+mod everything_at_once;
 mod exclusive_jobs;
 mod hostile_input;
 mod killer_job;

@@ -54,6 +54,29 @@ async fn a_killed_runners_job_starts_elsewhere_long_before_its_lease_ends() {
     assert!(lost.contains("nobody listened for it"), "not the end of its lease, but probes told: {lost}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_comes_back_leaves_the_next_attempt_of_its_job_alone() {
+    let mut world = World::new(Carrier::Rabbit).await;
+    world.runner_options = vec!["--slots".into(), "1".into()];
+    let repository = world.repository("app");
+    world.start_dispatcher().await;
+    world.start_observer();
+    world.start_runner("north");
+    let commit = repository.push_job(&format!("{}; {}", world.append("ran", "$THUMP_ATTEMPT"), world.until("go")));
+    lines_in(&world.path("ran"), 1).await;
+    world.start_runner("south");
+    both_known(&world).await;
+    world.process("north").kill();
+    lines_in(&world.path("ran"), 2).await;
+
+    // On the same machine: what it finds of its own last life to end is not what runs now.
+    world.start_runner("north");
+    world.process("north").says("runner started").await;
+    world.make("go");
+    assert_eq!(world.verdict(&commit).await, "passed");
+    assert_eq!(world.lines("ran"), ["1", "2"]);
+}
+
 /// Waits until the dispatcher has heard of two living runners.
 async fn both_known(world: &World) {
     world

@@ -212,7 +212,8 @@ async fn connect(url: &str, name: &str, declares: bool, shutdown: &Shutdown) -> 
 pub(crate) async fn until_up(broker: &Broker, shutdown: &Shutdown) -> Result<(), Exit> {
     tokio::select! {
         up = broker.wait_until_up() => up.map_err(|refused| Exit::not_found(refused.to_string())),
-        () = shutdown.drain.cancelled() => Err(Exit::INTERRUPTED),
+        // Told to stop, it stops: as good an end as any later one.
+        () = shutdown.drain.cancelled() => Err(Exit::GOOD),
     }
 }
 

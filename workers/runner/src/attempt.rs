@@ -148,7 +148,7 @@ async fn steps(
     };
     let Some(pipe) = supervised.log.take() else { return host("read the output", "the pipe is gone", log) };
     let dead = CancellationToken::new();
-    let running = supervised.run(job.id, begin, (&mut stop, leash), grace);
+    let running = supervised.run((job.id, ticket.attempt), begin, (&mut stop, leash), grace);
     let (told, read) = both(running, log.fill_from(pipe, dead.clone()), &dead).await;
     if let Err(cause) = read {
         return host("read the output", &cause.to_string(), log);

@@ -2,7 +2,7 @@
 //!
 //! Each function decodes; where there is an encoder too, it gives back what was decoded, encoded again.
 
-use messages::{JobId, RunnerName};
+use messages::{AttemptNumber, JobId, RunnerName};
 
 use crate::supervisor::orders::{Order, Report};
 use crate::{folder, recognise, spool};
@@ -13,8 +13,8 @@ pub fn result(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The name of a folder in the spool.
-pub fn spool_folder(name: &str) -> Option<JobId> {
-    spool::job_of(name)
+pub fn spool_folder(name: &str) -> Option<(JobId, AttemptNumber)> {
+    spool::attempt_of(name)
 }
 
 /// The file that keeps a runner's name.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use messages::{JobId, StepEnd};
+use messages::{AttemptNumber, JobId, StepEnd};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -74,7 +74,7 @@ impl Supervised {
     /// Runs the steps to their end, whatever it is. Nothing of the job runs afterwards.
     pub(crate) async fn run(
         mut self,
-        job: JobId,
+        attempt: (JobId, AttemptNumber),
         begin: Begin,
         (stop, mut leash): (&mut watch::Receiver<Option<StopWhy>>, Option<watch::Receiver<Moment>>),
         stop_grace: Duration,
@@ -108,7 +108,7 @@ impl Supervised {
                 }
             }
         }
-        self.end(job, told.end.is_none()).await;
+        self.end(attempt, told.end.is_none()).await;
         told
     }
 
@@ -120,12 +120,12 @@ impl Supervised {
     }
 
     /// Lets the supervisor go, and kills what it can have left if it was lost.
-    async fn end(mut self, job: JobId, lost: bool) {
+    async fn end(mut self, attempt: (JobId, AttemptNumber), lost: bool) {
         if lost {
             // It may be stopped by the job; then it cannot end the tree, and we do.
             drop(self.child.start_kill());
             drop(self.child.wait().await);
-            drop(tokio::task::spawn_blocking(move || sweep(&[job])).await);
+            drop(tokio::task::spawn_blocking(move || sweep(&[attempt])).await);
         } else {
             drop(self.orders);
             drop(self.child.wait().await);
@@ -160,18 +160,22 @@ pub(crate) fn inherited() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Kills every process that carries one of these jobs in its environment: what is left when runner or
-/// supervisor were killed together with their means to do it in order. A process that emptied its
+/// Kills every process that carries one of these attempts in its environment: what is left when runner or
+/// supervisor were killed together with their means to do it in order. The attempt's number counts, for
+/// another runner on this machine may be at work on the next one. A process that emptied its
 /// environment escapes this; the supervisor's tree is the rule, and this the exception.
-pub(crate) fn sweep(jobs: &[JobId]) {
-    let marks: Vec<String> = jobs.iter().map(|job| format!("THUMP_JOB={job}")).collect();
+pub(crate) fn sweep(attempts: &[(JobId, AttemptNumber)]) {
+    let marks: Vec<[String; 2]> = attempts
+        .iter()
+        .map(|(job, attempt)| [format!("THUMP_JOB={job}"), format!("THUMP_ATTEMPT={attempt}")])
+        .collect();
     for _ in 0..20 {
         let mut found = false;
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
             let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-            let marked =
-                environment.split(|byte| *byte == 0).any(|line| marks.iter().any(|mark| mark.as_bytes() == line));
+            let carries = |mark: &String| environment.split(|byte| *byte == 0).any(|line| mark.as_bytes() == line);
+            let marked = marks.iter().any(|marks| marks.iter().all(carries));
             if marked && let Some(pid) = Pid::from_raw(pid) {
                 found = true;
                 let _ = kill_process(pid, Signal::KILL);

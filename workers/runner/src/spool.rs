@@ -21,8 +21,8 @@ pub(crate) struct Spool {
 pub(crate) struct Left {
     /// What it owes.
     pub(crate) results: Vec<(Entry, Finished)>,
-    /// Jobs that died with it; some of their processes may have outlived both.
-    pub(crate) died: Vec<JobId>,
+    /// Attempts that died with it; some of their processes may have outlived both.
+    pub(crate) died: Vec<(JobId, AttemptNumber)>,
 }
 
 /// The folder of one attempt.
@@ -45,7 +45,7 @@ impl Spool {
                     if cause.kind() != io::ErrorKind::NotFound {
                         tracing::warn!(folder = %entry.folder.display(), %cause, "unreadable result removed");
                     }
-                    left.died.extend(entry.job());
+                    left.died.extend(entry.attempt());
                     entry.remove();
                 }
             }
@@ -102,8 +102,8 @@ impl Entry {
         }
     }
 
-    fn job(&self) -> Option<JobId> {
-        job_of(self.folder.file_name()?.to_str()?)
+    fn attempt(&self) -> Option<(JobId, AttemptNumber)> {
+        attempt_of(self.folder.file_name()?.to_str()?)
     }
 
     fn result(&self) -> PathBuf {
@@ -125,9 +125,10 @@ pub(crate) fn decode(bytes: &[u8]) -> io::Result<Finished> {
     Ok(serde_json::from_slice(bytes)?)
 }
 
-/// The job in the name of an attempt's folder.
-pub(crate) fn job_of(name: &str) -> Option<JobId> {
-    name.rsplit_once('-')?.0.parse().ok()
+/// Job and number in the name of an attempt's folder.
+pub(crate) fn attempt_of(name: &str) -> Option<(JobId, AttemptNumber)> {
+    let (job, attempt) = name.rsplit_once('-')?;
+    Some((job.parse().ok()?, AttemptNumber(attempt.parse().ok()?)))
 }
 
 fn remove_any(path: &Path) -> io::Result<()> {

@@ -48,7 +48,7 @@ pub(super) fn start(shared: Arc<Shared>, publisher: Publisher, plan: Plan) -> (C
     let (sender, events) = mpsc::channel(room + SIGNALS);
     let (gone, stopping, stopped) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let control = Control { stopping: stopping.clone(), stopped: stopped.clone(), _gone: gone.clone().drop_guard() };
-    let source = Arc::new(Source::new(publisher, &plan.spec));
+    let source = Arc::new(Source::new(Arc::clone(&shared), publisher, &plan.spec));
     let task = Task { shared, source, plan, events: sender, gone, stopping, consuming: false };
     (Consumer { events, control: Box::new(control) }, task.run(stopped))
 }
@@ -260,7 +260,7 @@ impl Task {
                 item = stream.next() => item,
             };
             let event = match item {
-                Some(Ok(given)) => Event::Delivery(delivery(given, hold)),
+                Some(Ok(given)) => Event::Delivery(delivery(given, session.generation, hold)),
                 Some(Err(error)) => return End::Interrupted(words(&error)),
                 None => return End::Interrupted("the broker cancelled the consumer, so its queue is gone".to_owned()),
             };

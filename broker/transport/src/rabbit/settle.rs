@@ -11,12 +11,14 @@ use lapin::{Acker, BasicProperties};
 
 use super::properties::{death, decode, put_aside};
 use super::publish::{Parcel, Publisher};
+use super::session::Shared;
 use crate::consumer::{How, Settle};
 use crate::error::{PublishError, SettleError};
 use crate::{Death, Delivery, Exchange, QueueSpec, Settled};
 
 /// Where a consumer's deliveries come from, and where they go when they are put aside.
 pub(super) struct Source {
+    shared: Arc<Shared>,
     publisher: Publisher,
     queue: String,
     key: String,
@@ -25,21 +27,21 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(publisher: Publisher, spec: &QueueSpec) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, publisher: Publisher, spec: &QueueSpec) -> Self {
         let rejects_are_kept = spec.dead_letter_key.is_some();
-        Self { publisher, queue: spec.name.clone(), key: spec.put_aside_key().to_owned(), rejects_are_kept }
+        Self { shared, publisher, queue: spec.name.clone(), key: spec.put_aside_key().to_owned(), rejects_are_kept }
     }
 }
 
-/// What a role gets. Without a source it needs no ack.
-pub(super) fn delivery(given: lapin::message::Delivery, source: Option<&Arc<Source>>) -> Delivery {
+/// What a role gets, from the session of this generation. Without a source it needs no ack.
+pub(super) fn delivery(given: lapin::message::Delivery, generation: u64, source: Option<&Arc<Source>>) -> Delivery {
     let lapin::message::Delivery { properties, data, acker, routing_key, redelivered, .. } = given;
     let envelope = decode(&properties, &data);
     let death = death(&properties);
     let (raw, settle) = match source {
         None => (data, None),
         Some(source) => {
-            let hold = Hold { acker, properties, body: data.clone(), source: Arc::clone(source) };
+            let hold = Hold { acker, generation, properties, body: data.clone(), source: Arc::clone(source) };
             (data, Some(Box::new(hold) as Box<dyn Settle>))
         }
     };
@@ -48,6 +50,7 @@ pub(super) fn delivery(given: lapin::message::Delivery, source: Option<&Arc<Sour
 
 struct Hold {
     acker: Acker,
+    generation: u64,
     properties: BasicProperties,
     body: Vec<u8>,
     source: Arc<Source>,
@@ -68,11 +71,25 @@ impl Settle for Hold {
 
 impl Hold {
     async fn ack(&self) -> Settled {
-        settled(&self.acker.ack(BasicAckOptions::default()).await)
+        self.settled(self.acker.ack(BasicAckOptions::default())).await
     }
 
     async fn requeue(&self) -> Settled {
-        settled(&self.acker.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await)
+        self.settled(self.acker.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() })).await
+    }
+
+    /// lapin's answer, as long as there can be one. An order that reaches a connection between the end of its work and
+    /// its own end stays in a queue that nobody reads and that lives as long as the acker: whoever waited for its answer
+    /// would wait for ever.
+    async fn settled(&self, answer: impl Future<Output = lapin::Result<bool>>) -> Settled {
+        tokio::select! {
+            biased;
+            answer = answer => match answer {
+                Ok(true) => Settled::Done,
+                Ok(false) | Err(_) => Settled::Void,
+            },
+            () = self.source.shared.replaced(self.generation) => Settled::Void,
+        }
     }
 
     /// First the copy in the dead queue, confirmed, then the ack: at worst there are two copies.
@@ -93,7 +110,7 @@ impl Hold {
             // A role without the right to publish there leaves it to the broker, whose word is "rejected".
             Some(Err(PublishError::Refused { .. })) if self.source.rejects_are_kept => {
                 tracing::warn!("put aside by the broker, for this user may not: {}", death.reason);
-                Ok(settled(&self.acker.reject(BasicRejectOptions { requeue: false }).await))
+                Ok(self.settled(self.acker.reject(BasicRejectOptions { requeue: false })).await)
             }
             Some(Err(error)) => {
                 self.requeue().await;
@@ -101,12 +118,5 @@ impl Hold {
             }
             None => Ok(self.requeue().await),
         }
-    }
-}
-
-fn settled(answer: &lapin::Result<bool>) -> Settled {
-    match answer {
-        Ok(true) => Settled::Done,
-        Ok(false) | Err(_) => Settled::Void,
     }
 }

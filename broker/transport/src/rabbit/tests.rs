@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use fault_proxy::{End, Proxy};
+use futures::future::join_all;
 use messages::{Envelope, MessageId};
 use rabbit_node::Node;
 
@@ -257,4 +259,38 @@ async fn a_broker_that_freezes_and_then_dies_loses_nothing_that_it_confirmed() {
         }
     };
     within("every message", futures::future::join(publishing, receiving)).await;
+}
+
+/// A runner whose loop waited for such an ack took no more jobs and did not even stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ack_at_the_moment_of_a_reset_is_answered() {
+    const HELD: u16 = 50;
+    let node = Node::start().await.expect("a RabbitMQ node");
+    let proxy = Proxy::start(node.address()).await.expect("a proxy");
+    let publisher = dispatcher(&node.url()).await;
+    let broker = broker(&proxy.instead_of(&node.url()), false);
+    within("a connection", broker.wait_until_up()).await.expect("not refused");
+    let mut consumer = broker.consume(jobs(), HELD);
+    for round in 0..6 {
+        let more = (0..usize::from(HELD)).map(job).collect();
+        let sent = within("the confirms", publisher.publish_all(more)).await;
+        assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+        let mut held = Vec::new();
+        while held.len() < usize::from(HELD) {
+            match event(&mut consumer).await {
+                Event::Delivery(delivery) => held.push(delivery),
+                Event::Resumed => {}
+                Event::Interrupted { .. } => held.clear(),
+            }
+        }
+        // Half of them at that moment, half of them as soon as the role is told.
+        let rest = held.split_off(held.len() / 2);
+        let reset = async {
+            tokio::time::sleep(Duration::from_micros(50 * round)).await;
+            proxy.end_all(End::Reset);
+        };
+        within("every answer", async { tokio::join!(join_all(held.into_iter().map(Delivery::ack)), reset) }).await;
+        while !matches!(event(&mut consumer).await, Event::Interrupted { .. }) {}
+        within("every later answer", join_all(rest.into_iter().map(Delivery::requeue))).await;
+    }
 }
