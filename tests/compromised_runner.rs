@@ -33,6 +33,7 @@ async fn a_forged_result_or_hand_back_without_the_token_changes_nothing() {
         finished_at: now,
         log_length: 0,
         log_sha256: String::new(),
+        test_pieces: 0,
     };
     let back = HandBack { runner: runner.clone(), job, attempt, token };
     let letters = vec![

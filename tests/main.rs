@@ -34,4 +34,5 @@ mod recorded_once;
 mod roles_die;
 mod runner_dies;
 mod stop_drains;
+mod test_reports;
 mod tidy;

@@ -124,6 +124,7 @@ impl Runner {
             finished_at: moment,
             log_length: 0,
             log_sha256: NOTHING.into(),
+            test_pieces: 0,
         };
         {
             let mut holdings = self.holdings();

@@ -121,6 +121,6 @@ pub(crate) fn no_job() -> Problem {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
-fn bad(cause: messages::InvalidName) -> Problem {
+pub(crate) fn bad(cause: messages::InvalidName) -> Problem {
     Problem::bad_request(cause.to_string())
 }

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use store::{AttemptView, BuildView, HeldAttempt, JobView, QueueView, RunnerView, State};
 
+use crate::test_results::sum;
+
 #[derive(Serialize)]
 pub(crate) struct Builds {
     pub(crate) builds: Vec<Build>,
@@ -27,6 +29,8 @@ pub(crate) struct Build {
     created_at: Timestamp,
     started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
+    /// How the tests of its jobs went, those that were run again left out.
+    tests: Option<messages::TestCounts>,
     jobs: Vec<Job>,
 }
 
@@ -56,6 +60,7 @@ pub(crate) struct Job {
     started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
     retry_of: Option<String>,
+    tests: Option<messages::TestCounts>,
 }
 
 /// One job with everything that is known of it.
@@ -139,9 +144,15 @@ impl From<BuildView> for Build {
             created_at: view.created_at,
             started_at: view.started_at,
             finished_at: view.finished_at,
+            tests: test_counts(&view.jobs),
             jobs: view.jobs.into_iter().map(Job::from).collect(),
         }
     }
+}
+
+fn test_counts(jobs: &[JobView]) -> Option<messages::TestCounts> {
+    let again: Vec<_> = jobs.iter().filter_map(|job| job.retry_of).collect();
+    sum(jobs.iter().filter(|job| !again.contains(&job.id)).filter_map(|job| job.tests))
 }
 
 impl From<JobView> for Job {
@@ -165,6 +176,7 @@ impl From<JobView> for Job {
             started_at: view.started_at,
             finished_at: view.finished_at,
             retry_of: view.retry_of.map(|id| id.to_string()),
+            tests: view.tests,
         }
     }
 }

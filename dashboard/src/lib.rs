@@ -17,6 +17,7 @@ mod log;
 mod pages;
 mod parking;
 mod shown;
+mod test_results;
 mod time;
 
 use std::sync::Arc;
@@ -116,6 +117,10 @@ fn router(desk: Desk) -> Router {
         .route("/api/v1/jobs/{id}/log", get(log::log))
         .route("/api/v1/jobs/{id}/cancel", post(api::cancel_job))
         .route("/api/v1/jobs/{id}/retry", post(api::retry_job))
+        .route("/api/v1/builds/{id}/tests", get(test_results::of_build))
+        .route("/api/v1/jobs/{id}/tests", get(test_results::of_job))
+        .route("/api/v1/tests", get(test_results::tests))
+        .route("/api/v1/tests/{id}", get(test_results::test))
         .route("/api/v1/queues", get(api::queues))
         .route("/api/v1/runners", get(api::runners))
         .route("/api/v1/dead", get(parking::list))

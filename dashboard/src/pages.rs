@@ -12,6 +12,7 @@ use crate::Desk;
 use crate::api::{build_id, job_id, no_build, no_job};
 use crate::error::Problem;
 use crate::shown::{shown, shown_log};
+use crate::test_results::Shown;
 use crate::time::duration;
 
 /// How many builds the overview lists.
@@ -40,6 +41,8 @@ struct BuildPage {
     author: String,
     url: String,
     jobs: Vec<JobRow>,
+    tests: Shown,
+    tests_at: String,
 }
 
 #[derive(Template)]
@@ -53,6 +56,8 @@ struct JobPage {
     log_begins: u64,
     log_ends: u64,
     done: bool,
+    tests: Shown,
+    tests_at: String,
 }
 
 #[derive(Template)]
@@ -156,6 +161,8 @@ pub(crate) async fn build(State(desk): State<Desk>, Path(id): Path<String>) -> R
         author: shown(&view.author),
         url: shown(&view.url),
         jobs: view.jobs.iter().map(|job| job_row(job, now)).collect(),
+        tests: Shown::of(&desk.ledger.build_tests(view.id).await?),
+        tests_at: format!("/api/v1/builds/{}/tests", view.id),
     })
 }
 
@@ -182,6 +189,8 @@ pub(crate) async fn job(State(desk): State<Desk>, Path(id): Path<String>) -> Res
         log,
         log_begins: begins,
         log_ends: ends,
+        tests: Shown::of(desk.ledger.job_tests(view.id).await?.as_slice()),
+        tests_at: format!("/api/v1/jobs/{}/tests", view.id),
     })
 }
 

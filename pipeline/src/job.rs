@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use messages::{JobSpec, PoolName, Work};
+use messages::{JobSpec, PoolName, ReportSources, Work};
 use toml::de::DeTable;
 
 use crate::condition::When;
@@ -16,7 +16,7 @@ use crate::needs::Links;
 use crate::reader::{Reader, Value};
 use crate::shown::quoted;
 use crate::table::JOB;
-use crate::{DEFAULT_TIMEOUT_SECONDS, Retry, values, when};
+use crate::{DEFAULT_TIMEOUT_SECONDS, Retry, reports, values, when};
 
 /// A job that was read alone.
 pub(crate) struct Draft<'v> {
@@ -75,6 +75,8 @@ pub(crate) fn job<'v>(
     let allowed = table.get("allow_failure");
     let allow_failure = allowed.map_or(Some(false), |value| values::flag(reader, value, "allow_failure"));
     let retry = table.get("retry").map_or_else(|| Some(Retry::default()), |value| values::retry(reader, value));
+    let reports =
+        table.get("reports").map_or_else(|| Some(ReportSources::default()), |value| reports::sources(reader, value));
     let own = table.get("env").map(|env| values::env(reader, env)).unwrap_or_default();
     let mut env = shared.clone();
     env.extend(own.clone());
@@ -94,6 +96,7 @@ pub(crate) fn job<'v>(
         spec.env = env;
         spec.dir = dir?;
         spec.exclusive = exclusive?;
+        spec.reports = reports?;
         name?;
         Some(Whole { pool: pool?, when: when?, allow_failure: allow_failure?, retry: retry?, spec, members: members? })
     };

@@ -13,6 +13,7 @@ mod matrix;
 mod needs;
 mod problem;
 mod reader;
+mod reports;
 mod shown;
 mod syntax;
 mod table;

@@ -30,6 +30,7 @@ pub(crate) static JOB: &[Key] = &[
     key("when"),
     key("allow_failure"),
     key("retry"),
+    key("reports"),
 ];
 
 /// In a job's `retry`.

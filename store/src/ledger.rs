@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use messages::{AttemptNumber, AttemptToken, BuildId, Incarnation, JobId, PoolName, RunnerName};
+use messages::{AttemptNumber, AttemptToken, BuildId, Incarnation, JobId, PoolName, RunnerName, TestResults};
 use tokio::sync::watch;
 
 use crate::leader_file;
 use crate::parking::NotParked;
 use crate::sqlite::{self, Pool, SameFile};
 use crate::writer::Writer;
-use crate::writes::{cancel, claim, dead, finish, intake, leader, lose, park, publish, retry, runners};
+use crate::writes::{cancel, claim, dead, finish, intake, leader, lose, park, publish, retry, runners, tests};
 use crate::{
     ClaimDecision, Epoch, Intake, LedgerError, Logs, LossCause, NewBuild, NewDeadLetter, OpenError, Recording, Report,
     Requeue, RunnerSeen,
@@ -180,6 +180,12 @@ impl Ledger {
     /// builds a verdict when all jobs have one. Answers in order.
     pub async fn finish(&self, epoch: Epoch, reports: Vec<Report>) -> Result<Vec<Recording>, LedgerError> {
         self.writer.submit(Some(epoch), finish::Finish(reports)).await
+    }
+
+    /// Records a piece of the test results of the current attempt, and moves the history of each test on.
+    /// A piece that came before is [`Recording::Again`].
+    pub async fn record_tests(&self, epoch: Epoch, results: TestResults) -> Result<Recording, LedgerError> {
+        self.writer.submit(Some(epoch), tests::Record(results)).await
     }
 
     /// An attempt was given back by its runner: the job is queued again, the attempt is not counted.

@@ -17,6 +17,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (4, "exclusive jobs", include_str!("../migrations/0004_exclusive_jobs.sql")),
     (5, "policy", include_str!("../migrations/0005_policy.sql")),
     (6, "parking", include_str!("../migrations/0006_parking.sql")),
+    (7, "tests", include_str!("../migrations/0007_tests.sql")),
 ];
 
 /// All steps, with their checksums.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use messages::{
     AttemptNumber, AttemptToken, Birth, BuildId, CommitId, CommitSeen, DropReason, ErroredReason, Finished,
-    Incarnation, Job, JobId, JobSpec, PoolName, RefName, RepositoryName, RunnerName, StepResult, Verdict,
+    Incarnation, Job, JobId, JobSpec, PoolName, RefName, RepositoryName, RunnerName, StepResult, TestCounts, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -326,6 +326,8 @@ pub struct JobView {
     pub retry_of: Option<JobId>,
     /// What it does.
     pub spec: JobSpec,
+    /// How the tests of its last attempt went, if it had any.
+    pub tests: Option<TestCounts>,
 }
 
 /// Why a job is skipped.

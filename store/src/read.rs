@@ -5,4 +5,5 @@ mod feed;
 mod jobs;
 mod parked;
 mod pools;
+mod tests;
 mod work;

@@ -14,3 +14,4 @@ pub(crate) mod publish;
 pub(crate) mod release;
 pub(crate) mod retry;
 pub(crate) mod runners;
+pub(crate) mod tests;

@@ -20,4 +20,5 @@ mod stories {
     pub(crate) mod report;
     pub(crate) mod retry;
     pub(crate) mod runners;
+    pub(crate) mod test_results;
 }

@@ -4,6 +4,7 @@ mod api;
 mod dead;
 mod follow;
 mod table;
+mod tests;
 
 use std::time::Duration;
 
@@ -66,6 +67,9 @@ pub(crate) async fn show(options: ShowOptions) -> Result<Exit, Exit> {
             say(&format!("{}:", text(&job["name"])));
             say_reason(why);
         }
+    }
+    if !build["tests"].is_null() {
+        tests::print(&api.get(&format!("/api/v1/builds/{}/tests", text(&build["id"])), &[]).await?);
     }
     Ok(Exit::GOOD)
 }

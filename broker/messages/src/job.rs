@@ -72,12 +72,38 @@ pub struct JobSpec {
     /// Two attempts of it must never run at once, even if that costs a running one ([`crate::LEASH`]).
     #[serde(default)]
     pub exclusive: bool,
+    /// Where its test results are looked for.
+    #[serde(default)]
+    pub reports: ReportSources,
 }
 
 impl JobSpec {
     /// This work within this time, and nothing beyond the defaults.
     pub fn new(work: Work, timeout_seconds: u64) -> Self {
-        Self { work, env: BTreeMap::new(), dir: None, timeout_seconds, exclusive: false }
+        Self {
+            work,
+            env: BTreeMap::new(),
+            dir: None,
+            timeout_seconds,
+            exclusive: false,
+            reports: ReportSources::default(),
+        }
+    }
+}
+
+/// Where the test results of a job are looked for when it has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportSources {
+    /// Patterns of JUnit XML files, relative to the checkout.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// Whether the log is read for the forms that are known by sight.
+    pub log: bool,
+}
+
+impl Default for ReportSources {
+    fn default() -> Self {
+        Self { files: Vec::new(), log: true }
     }
 }
 

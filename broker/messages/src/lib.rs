@@ -10,7 +10,7 @@
 //! dispatcher --BeatAnswer-->  runner              continue, cancel, void or recorded (beat.rs)
 //! runner     --LogChunk-->    dispatcher          bytes that the job wrote (log.rs)
 //! runner     --Finished-->    dispatcher          how the attempt ended (report.rs)
-//! runner     --TestResults--> dispatcher          what its tests said (tests.rs)
+//! runner     --TestResults--> dispatcher          what its tests said (test_results.rs)
 //! ```
 //!
 //! Apart from everything else because every role speaks these words. Must not know: time, network,
@@ -27,7 +27,7 @@ mod job;
 mod lease;
 mod log;
 mod report;
-mod tests;
+mod test_results;
 mod verdict;
 
 pub use beat::{AttemptOrder, Beat, BeatAnswer, FinishedAttempt, HeldJob, Order, RunningAttempt};
@@ -42,11 +42,11 @@ pub use ids::{
     AttemptNumber, AttemptToken, BuildId, CommitId, Incarnation, InvalidName, JobId, MessageId, ObserverName, PoolName,
     RefName, RepositoryName, RunnerName, TreeId,
 };
-pub use job::{Job, JobSpec, MAX_TIMEOUT_SECONDS, RepositorySource, Step, Work};
+pub use job::{Job, JobSpec, MAX_TIMEOUT_SECONDS, ReportSources, RepositorySource, Step, Work};
 pub use lease::{LEASE, LEASH, TICK};
 pub use log::LogChunk;
 pub use report::{Finished, HandBack, Outcome, StepEnd, StepResult};
-pub use tests::{
+pub use test_results::{
     MAX_CASES_IN_PIECE, MAX_TEST_CASES, MAX_TEST_MESSAGE_BYTES, MAX_TEST_NAME_BYTES, MAX_TEST_PIECES, TestCase,
     TestCounts, TestOutcome, TestResults, TestSummary,
 };

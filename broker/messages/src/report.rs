@@ -30,6 +30,9 @@ pub struct Finished {
     pub log_length: u64,
     /// SHA-256 of the whole log, in hexadecimal.
     pub log_sha256: String,
+    /// How many pieces of test results come beside it.
+    #[serde(default)]
+    pub test_pieces: u32,
 }
 
 impl Finished {

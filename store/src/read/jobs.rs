@@ -68,6 +68,7 @@ impl Row {
             finished_at: maybe_time(self.finished_at)?,
             retry_of: self.retry_of.as_deref().map(parse).transpose()?,
             spec: json(&self.spec)?,
+            tests: None,
         })
     }
 }
@@ -94,6 +95,7 @@ impl Ledger {
         let row = query.build_query_as::<Row>().fetch_optional(&self.readers).await?;
         let mut jobs: Vec<JobView> = row.into_iter().map(Row::read).collect::<Result<_, _>>()?;
         self.name_needs(&mut jobs).await?;
+        self.count_tests(&mut jobs).await?;
         Ok(jobs.pop())
     }
 
@@ -145,6 +147,7 @@ impl Ledger {
             }
         }
         self.name_needs(&mut jobs).await?;
+        self.count_tests(&mut jobs).await?;
         let mut by_build: HashMap<BuildId, Vec<JobView>> = HashMap::new();
         for job in jobs {
             by_build.entry(job.build).or_default().push(job);

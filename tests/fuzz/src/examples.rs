@@ -7,8 +7,8 @@ use messages::{
     Arrival, AttemptNumber, AttemptOrder, AttemptToken, Author, Beat, BeatAnswer, Birth, CancelAttempt, ChangedPaths,
     Claim, ClaimAnswer, CommitId, CommitSeen, DropReason, ErroredKind, ErroredReason, Finished, FinishedAttempt,
     HandBack, HeldJob, Incarnation, Job, JobId, JobSpec, LogChunk, MessageId, Order, Outcome, PipelineSource, PoolName,
-    Probe, Recorded, RefName, RefusedCommit, RepositorySource, RunnerName, RunningAttempt, Step, StepEnd, StepResult,
-    TestCase, TestCounts, TestOutcome, TestResults, TestSummary, Tick, Work,
+    Probe, Recorded, RefName, RefusedCommit, ReportSources, RepositorySource, RunnerName, RunningAttempt, Step,
+    StepEnd, StepResult, TestCase, TestCounts, TestOutcome, TestResults, TestSummary, Tick, Work,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -113,6 +113,7 @@ pub(crate) fn jobs() -> Vec<Job> {
             dir: Some("sub".to_owned()),
             timeout_seconds: 3600,
             exclusive: true,
+            reports: ReportSources { files: vec!["out/**/*.xml".to_owned()], log: true },
         },
     };
     work.into_iter().map(job).collect()
@@ -176,6 +177,7 @@ pub(crate) fn results() -> Vec<Finished> {
         finished_at: Timestamp::UNIX_EPOCH,
         log_length: 1234,
         log_sha256: "0".repeat(64),
+        test_pieces: 2,
     };
     outcomes.into_iter().map(finished).collect()
 }

@@ -72,7 +72,7 @@ fn go_through(board: &mut Board, beat: &Beat, judgement: &mut Judgement) {
             let order = if lease.cancelling { Order::Cancel } else { Order::Continue };
             let log_from = match board.logbook.listed((job, attempt), listed.log_sent) {
                 Want::From(byte) => Some(byte),
-                Want::Nothing | Want::Coming | Want::Check => None,
+                Want::Nothing | Want::Coming | Want::Check | Want::Tests => None,
             };
             judgement.answer.orders.push(AttemptOrder { job, attempt, order, log_from });
         } else {
@@ -102,6 +102,8 @@ fn settled(board: &mut Board, attempt: AttemptKey, sent: u64, unknown: Order, ju
     let (order, log_from) = if board.logbook.end_of(attempt).is_some() {
         match board.logbook.listed(attempt, sent) {
             Want::From(byte) => (Order::Recorded, Some(byte)),
+            // They come with the result when it is asked for again.
+            Want::Tests => (Order::Continue, None),
             Want::Check => return judgement.check.push(attempt),
             Want::Coming | Want::Nothing => return,
         }

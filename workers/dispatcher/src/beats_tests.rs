@@ -80,7 +80,9 @@ fn record(board: &mut Board) {
     board.leases.end(job(), ATTEMPT);
     board.settled.note((job(), ATTEMPT), Order::Recorded);
     let runner = "north".parse().expect("a name");
-    board.logbook.ended((job(), ATTEMPT), End { runner, token: token(), length: 10, sha256: String::new() });
+    board
+        .logbook
+        .ended((job(), ATTEMPT), End { runner, token: token(), length: 10, sha256: String::new(), test_pieces: 0 });
 }
 
 fn orders(judgement: &Judgement) -> Vec<(Order, Option<u64>)> {
@@ -217,4 +219,23 @@ fn a_silent_runner_is_gone_and_takes_its_lease_along() {
     assert_eq!(passed.iter().map(|passed| passed.gone.len()).sum::<usize>(), 1);
     let ended: Vec<_> = passed.iter().flat_map(|passed| &passed.ended).collect();
     assert!(matches!(ended.as_slice(), [(_, _, false)]), "{ended:?}");
+}
+
+#[test]
+fn test_results_that_got_lost_come_again_with_the_result_and_only_then_it_is_over() {
+    let mut board = board();
+    record(&mut board);
+    let runner = "north".parse().expect("a name");
+    let end = End { runner, token: token(), length: 10, sha256: String::new(), test_pieces: 2 };
+    board.logbook.ended((job(), ATTEMPT), end);
+    board.logbook.grew((job(), ATTEMPT), 0, 10);
+    assert!(!board.logbook.tested((job(), ATTEMPT), 1));
+    assert_eq!(orders(&judge(&mut board, &finished("first", 2))), [], "the other one may be on its way");
+    board.pass_tick(1);
+    board.pass_tick(2);
+    let judgement = judge(&mut board, &finished("first", 3));
+    assert_eq!(orders(&judgement), [(Order::Continue, None)], "the result is asked for again, and the tests with it");
+    assert!(judgement.check.is_empty(), "the log alone is not enough");
+    assert!(board.logbook.tested((job(), ATTEMPT), 0));
+    assert_eq!(judge(&mut board, &finished("first", 4)).check, [(job(), ATTEMPT)]);
 }

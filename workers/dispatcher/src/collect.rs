@@ -73,7 +73,13 @@ async fn settle(desk: &Arc<Desk>, reports: Vec<(Delivery, Finished)>, recordings
 }
 
 fn end_of(report: Finished) -> End {
-    End { runner: report.runner, token: report.token, length: report.log_length, sha256: report.log_sha256 }
+    End {
+        runner: report.runner,
+        token: report.token,
+        length: report.log_length,
+        sha256: report.log_sha256,
+        test_pieces: report.test_pieces,
+    }
 }
 
 /// Tells a runner to forget an attempt that is not current. A report that only pretends to come from the

@@ -1,4 +1,4 @@
-//! How far each log has come, and from where a runner must send again. Pure.
+//! How far each log has come, and from where a runner must send again; which test results are recorded. Pure.
 //!
 //! A log never gates a verdict: what is missing after the end is asked for with the order `recorded`,
 //! until the runner's patience and ours ([`PATIENCE`]) are over. Must not know the files.
@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use messages::{AttemptToken, RunnerName};
+use messages::{AttemptToken, MAX_TEST_PIECES, RunnerName};
 
 use crate::settled::AttemptKey;
 
@@ -32,6 +32,8 @@ struct Entry {
     asked: Option<u64>,
     end: Option<End>,
     ticks_since_end: u32,
+    /// A bit for each piece of test results that is recorded.
+    test_pieces: u64,
 }
 
 /// How a finished attempt's log should be.
@@ -41,6 +43,15 @@ pub(crate) struct End {
     pub(crate) token: AttemptToken,
     pub(crate) length: u64,
     pub(crate) sha256: String,
+    /// How many pieces of test results come besides.
+    pub(crate) test_pieces: u32,
+}
+
+impl Entry {
+    fn tests_are_whole(&self) -> bool {
+        let wanted = self.end.as_ref().map_or(0, |end| end.test_pieces.min(MAX_TEST_PIECES));
+        (0..wanted).all(|piece| self.test_pieces >> piece & 1 == 1)
+    }
 }
 
 /// What a beat's answer says about a log.
@@ -54,6 +65,8 @@ pub(crate) enum Want {
     From(u64),
     /// All of it is here, and whether it is the right bytes is still to be seen.
     Check,
+    /// The log is here and test results are missing, which come again with the result.
+    Tests,
 }
 
 impl Logbook {
@@ -97,6 +110,20 @@ impl Logbook {
         gap
     }
 
+    /// A piece of test results is recorded. Returns whether that was the last of an ended attempt.
+    pub(crate) fn tested(&mut self, attempt: AttemptKey, piece: u32) -> bool {
+        let now = self.now;
+        let entry = self.entry(attempt);
+        entry.moved_at = now;
+        entry.test_pieces |= 1_u64.checked_shl(piece).unwrap_or(0);
+        entry.end.is_some() && entry.tests_are_whole()
+    }
+
+    /// Whether nothing but perhaps the log is missing of an ended attempt.
+    pub(crate) fn has_tests(&self, attempt: AttemptKey) -> bool {
+        self.entries.get(&attempt).is_none_or(Entry::tests_are_whole)
+    }
+
     /// The length as the files tell it, for a log that nothing was heard of since the start of the term.
     pub(crate) fn measured(&mut self, attempt: AttemptKey, length: u64) {
         self.entry(attempt).length = length;
@@ -114,8 +141,13 @@ impl Logbook {
                 Want::From(entry.length)
             }
             (true, false) => Want::Coming,
-            (false, _) if entry.end.is_some() => Want::Check,
-            (false, _) => Want::Nothing,
+            (false, _) if entry.end.is_none() => Want::Nothing,
+            (false, _) if entry.tests_are_whole() => Want::Check,
+            (false, true) => {
+                entry.moved_at = now;
+                Want::Tests
+            }
+            (false, false) => Want::Coming,
         }
     }
 

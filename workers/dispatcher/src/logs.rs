@@ -1,4 +1,5 @@
-//! Writes log chunks to the log files, and sees whether the logs of ended attempts are whole.
+//! Writes log chunks to the log files and test results to the ledger, and sees whether those of ended attempts
+//! are whole.
 //!
 //! Never gates a verdict and never stops for a fault of its own: a chunk that was not written is asked
 //! for again, and the runner has the whole log until it is answered `recorded` without a byte to send.
@@ -6,7 +7,8 @@
 use std::sync::Arc;
 
 use broker::{Delivery, Queue};
-use messages::{AttemptOrder, LogChunk, Order, RunnerName};
+use messages::{AttemptOrder, Envelope, LogChunk, Message, Order, RunnerName, TestResults};
+use store::Recording;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -36,6 +38,9 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
 }
 
 async fn write(desk: &Arc<Desk>, delivery: Delivery, disk_is_well: &mut bool) {
+    if delivery.envelope.as_ref().is_ok_and(|envelope| envelope.kind == TestResults::KIND) {
+        return tests(desk, delivery).await;
+    }
     let chunk = match delivery.envelope.as_ref().map_err(Clone::clone).and_then(LogChunk::from_envelope) {
         Ok(chunk) => chunk,
         Err(cause) => return put_aside(delivery, &cause.to_string()).await,
@@ -49,6 +54,30 @@ async fn write(desk: &Arc<Desk>, delivery: Delivery, disk_is_well: &mut bool) {
     match holder {
         Some(holder) => append(desk, &holder, chunk, disk_is_well).await,
         None => debug!(job = %attempt.0, attempt = %attempt.1, "log of no current attempt"),
+    }
+    ack_all([delivery]).await;
+}
+
+/// Records a piece of test results. What the ledger cannot take now is asked for again, like a lost chunk.
+async fn tests(desk: &Arc<Desk>, delivery: Delivery) {
+    let results = match delivery.envelope.as_ref().map_err(Clone::clone).and_then(Envelope::open::<TestResults>) {
+        Ok(results) => results,
+        Err(cause) => return put_aside(delivery, &cause.to_string()).await,
+    };
+    let (attempt, piece) = ((results.job, results.attempt), results.piece);
+    match desk.ledger.record_tests(desk.epoch, results).await {
+        Ok(recording @ (Recording::Recorded | Recording::Again)) => {
+            debug!(job = %attempt.0, attempt = %attempt.1, piece, ?recording, "test results");
+            if desk.board().logbook.tested(attempt, piece) {
+                desk.check_log(attempt);
+            }
+        }
+        Ok(recording) => {
+            debug!(job = %attempt.0, attempt = %attempt.1, ?recording, "test results of no current attempt");
+        }
+        Err(cause) => {
+            warn!(job = %attempt.0, attempt = %attempt.1, %cause, "test results not recorded; the runner keeps them");
+        }
     }
     ack_all([delivery]).await;
 }
@@ -106,7 +135,12 @@ async fn check_one(desk: &Desk, (job, attempt): AttemptKey) {
     };
     let log_from = match checked.await {
         Ok((_, true)) => {
-            desk.board().logbook.close((job, attempt));
+            let mut board = desk.board();
+            // The runner must keep them: its next beat is answered with the question for them.
+            if !board.logbook.has_tests((job, attempt)) {
+                return;
+            }
+            board.logbook.close((job, attempt));
             None
         }
         Ok((length, false)) if length < end.length => {

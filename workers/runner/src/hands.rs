@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use messages::{AttemptNumber, AttemptToken, Finished, Job, JobId, Outcome, StepResult};
+use messages::{AttemptNumber, AttemptToken, Finished, Job, JobId, Outcome, StepResult, TestCase, TestSummary};
 use tokio::sync::watch;
 
 use crate::leash::Moment;
@@ -86,7 +86,7 @@ pub trait Prepared: Send {
     fn discard(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
-/// What is kept of one attempt until it is recorded: its log and its result.
+/// What is kept of one attempt until it is recorded: its log, its tests' results and its own.
 pub trait Kept: Send + Sync {
     /// How much of the log can be read.
     fn log_length(&self) -> u64;
@@ -96,6 +96,19 @@ pub trait Kept: Send + Sync {
     /// # Errors
     /// What the disk says.
     fn read_log(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// How many pieces of test results are kept.
+    fn test_pieces(&self) -> u32 {
+        0
+    }
+
+    /// Reads one of them.
+    ///
+    /// # Errors
+    /// There is none of this number, or what the disk says.
+    fn read_tests(&self, piece: u32) -> io::Result<(TestSummary, Vec<TestCase>)> {
+        Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no piece {piece}")))
+    }
 
     /// Keeps the result so that it survives the end of this process.
     fn keep_result(&self, finished: Finished) -> BoxFuture<'static, io::Result<()>>;

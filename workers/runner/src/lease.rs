@@ -117,6 +117,7 @@ async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, asked: Moment, pr
                 finished_at: Timestamp::now(),
                 log_length,
                 log_sha256,
+                test_pieces: this.kept.test_pieces(),
             };
             if let Err(cause) = this.kept.keep_result(finished.clone()).await {
                 tracing::error!(job = %job.id, %cause, "result not spooled; it lives only as long as this process");

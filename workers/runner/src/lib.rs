@@ -23,6 +23,7 @@ pub mod decoders;
 mod delete;
 mod drain;
 mod folder;
+mod gather;
 mod hands;
 mod holdings;
 mod lease;
@@ -36,6 +37,7 @@ mod report;
 mod spool;
 mod stream;
 mod supervisor;
+
 mod workspace;
 
 use std::path::PathBuf;

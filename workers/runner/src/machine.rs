@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use messages::{AttemptNumber, ErroredKind, ErroredReason, Finished, Job, JobId, Outcome};
+use messages::{AttemptNumber, ErroredKind, ErroredReason, Finished, Job, JobId, Outcome, TestCase, TestSummary};
 use tokio::sync::watch;
 
 use crate::attempt::{self, Over, Ready};
+use crate::gather;
 use crate::hands::{Ended, Hands, Kept, Prepared, Progress, StopWhy, Ticket};
 use crate::leash::Moment;
 use crate::mirror::Mirrors;
@@ -74,6 +75,12 @@ impl Prepared for OnMachine {
                 let reason = ErroredReason { kind: ErroredKind::Host, detail };
                 outcome = Outcome::Errored { reason, worth_retrying: true };
             }
+            if steps_ran(&outcome)
+                && stopped.is_none_or(|why| why == StopWhy::Cancel)
+                && let Some(workspace) = &workspace
+            {
+                gather::tests(workspace.checkout.clone(), entry, job.spec.reports.clone()).await;
+            }
             let clear = async move {
                 if let Some(workspace) = workspace {
                     machine.workspaces.discard(workspace).await;
@@ -95,7 +102,20 @@ impl Prepared for OnMachine {
     }
 }
 
+/// Whether there can be results of tests.
+fn steps_ran(outcome: &Outcome) -> bool {
+    !matches!(outcome, Outcome::Errored { .. })
+}
+
 impl Kept for Entry {
+    fn test_pieces(&self) -> u32 {
+        self.count_tests()
+    }
+
+    fn read_tests(&self, piece: u32) -> io::Result<(TestSummary, Vec<TestCase>)> {
+        self.read_piece(piece)
+    }
+
     fn log_length(&self) -> u64 {
         fs::metadata(self.log()).map_or(0, |meta| meta.len())
     }
@@ -130,6 +150,6 @@ impl Kept for Entry {
 }
 
 /// Runs something that blocks, off the runtime's threads.
-async fn blocking<T: Send + 'static>(act: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(act: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(act).await.unwrap_or_else(|cause| Err(io::Error::other(cause)))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Exchange, Outgoing, Topic};
-use messages::{Envelope, Finished, HandBack, JobId, Malformed};
+use messages::{Envelope, Finished, HandBack, JobId, Malformed, TestResults};
 
 use crate::backoff::Backoff;
 use crate::context::{Attempt, Context};
@@ -45,7 +45,11 @@ pub(crate) async fn report(context: Arc<Context>, job: JobId, attempt: Arc<Attem
                 delivery.ack().await;
             }
             context.beat_now.notify_one();
-            attempt.again.notified().await;
+            // The tests come after the result and never in its way: when it is missed, it goes first again.
+            tokio::select! {
+                () = attempt.again.notified() => {}
+                () = async { tests(&context, &attempt, &parcel).await; std::future::pending().await } => {}
+            }
             tracing::info!(%job, "the dispatcher misses the result; sent again");
             send(&context, job, &parcel).await;
         }
@@ -72,5 +76,41 @@ async fn send(context: &Context, job: JobId, parcel: &Parcel) {
             said = true;
         }
         backoff.wait().await;
+    }
+}
+
+/// Sends the results of the tests beside the log, where nobody waits for anything.
+async fn tests(context: &Context, attempt: &Attempt, parcel: &Parcel) {
+    let Parcel::Finished(finished) = parcel else { return };
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    for piece in 0..finished.test_pieces {
+        let (summary, cases) = match attempt.kept.read_tests(piece) {
+            Ok(read) => read,
+            Err(cause) => {
+                // The result stands without them; the dispatcher gives them up after a while.
+                tracing::warn!(job = %finished.job, piece, %cause, "test results are not readable any more");
+                return;
+            }
+        };
+        let Finished { job, attempt, token, test_pieces, .. } = finished.as_ref();
+        let (job, attempt, token, pieces) = (*job, *attempt, token.clone(), *test_pieces);
+        let message = TestResults { job, attempt, token, piece, pieces, summary, cases };
+        let envelope = match Envelope::of(&message, message.message_id()) {
+            Ok(envelope) => envelope,
+            Err(cause) => {
+                tracing::warn!(%job, piece, %cause, "test results do not fit into a message");
+                return;
+            }
+        };
+        loop {
+            let outgoing = Outgoing::new(Exchange::Logs, context.name.as_str(), envelope.clone());
+            match context.broker.publish(outgoing).await {
+                Ok(()) => break backoff.reset(),
+                Err(cause) => {
+                    tracing::debug!(%job, piece, %cause, "test results wait");
+                    backoff.wait().await;
+                }
+            }
+        }
     }
 }

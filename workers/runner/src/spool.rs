@@ -1,4 +1,5 @@
-//! What a runner owes the ledger, on disk: the log of each attempt and, once it is over, its result.
+//! What a runner owes the ledger, on disk: the log of each attempt and, once it is over, the results of its
+//! tests and its own.
 //!
 //! A folder per attempt; `result.json` appears whole or not at all. Must not know: brokers, processes.
 
@@ -6,7 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use messages::{AttemptNumber, Finished, JobId};
+use messages::{AttemptNumber, Finished, JobId, MAX_TEST_PIECES, TestCase, TestSummary};
+use reports::TestReport;
 
 /// The longest `result.json` that is read back; one is far below it.
 const MAX_RESULT_BYTES: u64 = 8 * 1024 * 1024;
@@ -84,9 +86,35 @@ impl Entry {
         fs::rename(&beside, self.result())
     }
 
-    /// Waits until result, log and their names are on the disk.
+    /// Writes the pieces of the tests' results. Before [`Entry::write`]: what the result speaks of is there.
+    pub(crate) fn write_tests(&self, report: TestReport) -> io::Result<()> {
+        for (number, cases) in reports::pieces(report.cases).into_iter().enumerate() {
+            let piece = serde_json::to_vec(&(&report.summary, cases))?;
+            fs::write(self.tests(u32::try_from(number).unwrap_or(u32::MAX)), piece)?;
+        }
+        Ok(())
+    }
+
+    /// How many pieces there are.
+    pub(crate) fn count_tests(&self) -> u32 {
+        (0..MAX_TEST_PIECES).find(|piece| !self.tests(*piece).exists()).unwrap_or(MAX_TEST_PIECES)
+    }
+
+    /// Reads a piece back.
+    pub(crate) fn read_piece(&self, piece: u32) -> io::Result<(TestSummary, Vec<TestCase>)> {
+        Ok(serde_json::from_slice(&fs::read(self.tests(piece))?)?)
+    }
+
+    fn tests(&self, piece: u32) -> PathBuf {
+        self.folder.join(format!("tests-{piece}.json"))
+    }
+
+    /// Waits until result, log, tests and their names are on the disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         File::open(self.log())?.sync_data()?;
+        for piece in 0..self.count_tests() {
+            File::open(self.tests(piece))?.sync_data()?;
+        }
         File::open(self.result())?.sync_all()?;
         File::open(&self.folder)?.sync_all()
     }

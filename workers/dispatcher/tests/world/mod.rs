@@ -438,6 +438,7 @@ impl Runner {
             finished_at: Timestamp::now(),
             log_length: log.len() as u64,
             log_sha256: Sha256::digest(log).iter().map(|byte| format!("{byte:02x}")).collect(),
+            test_pieces: 0,
         };
         self.say(&Topic::Result(self.name.clone()), &finished, finished.message_id()).await;
     }
