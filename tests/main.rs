@@ -11,6 +11,7 @@ mod broker_is_blocked;
 mod broker_restarts;
 mod compromised_runner;
 mod containers;
+mod dead_letters;
 mod every_commit_once;
 mod everything_at_once;
 mod exclusive_jobs;

@@ -10,7 +10,7 @@ use messages::{AttemptNumber, AttemptToken, BuildId, Incarnation, JobId, PoolNam
 use tokio::sync::watch;
 
 use crate::leader_file;
-use crate::parking::NotParked;
+use crate::parking::{NoLetter, NotParked, Replayed};
 use crate::sqlite::{self, Pool, SameFile};
 use crate::writer::Writer;
 use crate::writes::{cancel, claim, dead, finish, intake, leader, lose, park, publish, retry, runners, tests};
@@ -254,6 +254,21 @@ impl Ledger {
     /// Keeps a message that was put aside.
     pub async fn record_dead_letter(&self, epoch: Epoch, letter: NewDeadLetter) -> Result<(), LedgerError> {
         self.writer.submit(Some(epoch), dead::Keep(letter)).await
+    }
+
+    /// Orders the replay of a dead letter; the leading dispatcher carries it out.
+    pub async fn replay_letter(&self, number: i64, who: &str) -> Result<Result<(), NoLetter>, LedgerError> {
+        self.writer.submit(None, dead::Replay { number, who: who.to_owned() }).await
+    }
+
+    /// Takes a dead letter off the list. It stays in history as long as the limits keep it.
+    pub async fn discard_letter(&self, number: i64, who: &str) -> Result<Result<(), NoLetter>, LedgerError> {
+        self.writer.submit(None, dead::Discard { number, who: who.to_owned() }).await
+    }
+
+    /// Notes how a try to publish a letter again ended.
+    pub async fn letter_replayed(&self, epoch: Epoch, number: i64, outcome: Replayed) -> Result<(), LedgerError> {
+        self.writer.submit(Some(epoch), dead::Settle { number, outcome }).await
     }
 
     /// Frees the lock, unless it belongs to a later leadership of ours.

@@ -18,6 +18,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (5, "policy", include_str!("../migrations/0005_policy.sql")),
     (6, "parking", include_str!("../migrations/0006_parking.sql")),
     (7, "tests", include_str!("../migrations/0007_tests.sql")),
+    (8, "dead letters", include_str!("../migrations/0008_dead_letters.sql")),
 ];
 
 /// All steps, with their checksums.

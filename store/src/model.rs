@@ -7,7 +7,7 @@ use messages::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::parking::EndCause;
+use crate::parking::{EndCause, LetterHead, LetterStanding};
 
 /// The number of a leadership. Every write names it; a write of an older one is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -190,10 +190,18 @@ pub struct NewDeadLetter {
     pub queue: String,
     /// Why.
     pub reason: String,
+    /// Where it was published, if that is known.
+    pub exchange: Option<String>,
     /// The routing key it had.
     pub key: String,
-    /// The body, cut to 64 KiB.
+    /// What it said about itself; without it, it cannot be replayed.
+    pub head: Option<LetterHead>,
+    /// The body; cut to 64 KiB if it cannot be replayed.
     pub body: Vec<u8>,
+    /// How many times it died, as far as is known.
+    pub deaths: u64,
+    /// Whether the broker says that this letter was delivered before, and may be recorded already.
+    pub redelivered: bool,
 }
 
 /// A line of the change feed: something about this thing changed.
@@ -215,6 +223,8 @@ pub enum ChangeSubject {
     Job(JobId),
     /// A runner.
     Runner(RunnerName),
+    /// A message that was put aside.
+    DeadLetter(i64),
 }
 
 // ---- what is read -----------------------------------------------------------------------------------
@@ -448,12 +458,20 @@ pub struct HeldAttempt {
 /// A message that was put aside, as it is shown.
 #[derive(Debug, Clone)]
 pub struct DeadLetterView {
-    /// Counts up in the order of arrival.
+    /// Counts up in the order of arrival; never given twice.
     pub number: i64,
-    /// What is kept of it; the body may be anything and is never to be trusted.
+    /// What is kept of it; all text and the body may be anything and are never to be trusted.
     pub letter: NewDeadLetter,
+    /// How long the body was.
+    pub bytes: u64,
+    /// Where it stands.
+    pub standing: LetterStanding,
+    /// Why a replay has not been made yet, or was refused.
+    pub note: Option<String>,
     /// When it was put aside.
     pub recorded_at: Timestamp,
+    /// When it died last.
+    pub last_at: Timestamp,
 }
 
 /// What a report said, for [`crate::Ledger::finish`].

@@ -153,3 +153,87 @@ pub enum NotParked {
     #[error("it was discarded already")]
     Discarded,
 }
+
+/// What a message said about itself, all but its body: enough to send it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct LetterHead {
+    /// The version of the words.
+    pub version: u16,
+    /// What the body is.
+    pub kind: String,
+    /// Its id, which a replay carries again.
+    pub id: String,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// Where an answer goes.
+    pub reply_to: Option<String>,
+    /// What an answer must carry.
+    pub correlation_id: Option<String>,
+}
+
+/// What became of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LetterStanding {
+    /// It waits for a person.
+    Parked,
+    /// A person asked for its replay; the leading dispatcher publishes it.
+    Replaying,
+    /// It was published again: confirmed and routed.
+    Replayed,
+    /// A person has done with it.
+    Discarded,
+}
+
+impl LetterStanding {
+    /// The word in the ledger and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Replaying => "replaying",
+            Self::Replayed => "replayed",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+impl std::str::FromStr for LetterStanding {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        [Self::Parked, Self::Replaying, Self::Replayed, Self::Discarded]
+            .into_iter()
+            .find(|standing| standing.as_str() == word)
+            .ok_or_else(|| format!("dead letter state {word:?}"))
+    }
+}
+
+/// How a try to publish a letter again ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replayed {
+    /// Confirmed and routed.
+    Done,
+    /// Not yet: it is tried again.
+    Waits(String),
+    /// It never will: it is parked again, with this note.
+    Refused(String),
+}
+
+/// Why an order about a dead letter was not carried out. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoLetter {
+    /// There is no such letter, or the limits took it away.
+    #[error("there is no dead letter with this number")]
+    Unknown,
+    /// It says too little about itself to be sent again.
+    #[error("it cannot be replayed: it says neither what it is nor where it was sent; discard it")]
+    Nameless,
+    /// That was ordered before.
+    #[error("it is being replayed already; show tells when that is done")]
+    Replaying,
+    /// That has been done.
+    #[error("it was replayed already; if it died again it is parked under a new number")]
+    Replayed,
+    /// That has been done.
+    #[error("it was discarded already")]
+    Discarded,
+}

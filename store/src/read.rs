@@ -3,6 +3,7 @@
 mod builds;
 mod feed;
 mod jobs;
+mod letters;
 mod parked;
 mod pools;
 mod tests;

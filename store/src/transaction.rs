@@ -69,6 +69,7 @@ impl Touched {
             ChangeSubject::Build(id) => ("build", id.to_string()),
             ChangeSubject::Job(id) => ("job", id.to_string()),
             ChangeSubject::Runner(name) => ("runner", name.to_string()),
+            ChangeSubject::DeadLetter(number) => ("dead_letter", number.to_string()),
         });
     }
 

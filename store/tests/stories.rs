@@ -12,6 +12,7 @@ mod stories {
     pub(crate) mod intake;
     pub(crate) mod invariants;
     pub(crate) mod leader;
+    pub(crate) mod letters;
     pub(crate) mod logs;
     pub(crate) mod needs;
     pub(crate) mod opening;

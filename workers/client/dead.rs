@@ -30,7 +30,8 @@ async fn listing(options: DeadList) -> Result<Exit, Exit> {
         return Ok(Exit::GOOD);
     }
     let jobs = list(&answer, "jobs");
-    if jobs.is_empty() {
+    let letters = list(&answer, "letters");
+    if jobs.is_empty() && letters.is_empty() {
         say("nothing is parked");
         return Ok(Exit::GOOD);
     }
@@ -45,7 +46,23 @@ async fn listing(options: DeadList) -> Result<Exit, Exit> {
             text(&job["id"]),
         ]);
     }
-    table.print("");
+    if !jobs.is_empty() {
+        table.print("");
+    }
+    let mut table = Table::new(&["DIED LAST", "QUEUE", "KIND", "DEATHS", "WHY", "ID"]);
+    for letter in letters {
+        table.row([
+            text(&letter["last_at"]),
+            text(&letter["queue"]),
+            text(&letter["message_kind"]),
+            text(&letter["deaths"]),
+            first_line(&letter["reason"]),
+            text(&letter["id"]),
+        ]);
+    }
+    if !letters.is_empty() {
+        table.print("");
+    }
     Ok(Exit::GOOD)
 }
 
@@ -56,7 +73,11 @@ async fn show(options: DeadShow) -> Result<Exit, Exit> {
         say(&entry.to_string());
         return Ok(Exit::GOOD);
     }
-    say_job(&entry);
+    if entry["kind"] == "letter" {
+        say_letter(&entry);
+    } else {
+        say_job(&entry);
+    }
     for order in list(&entry, "orders") {
         say(&format!("{}  {}: {}", text(&order["at"]), text(&order["who"]), text(&order["action"]).replace('_', " ")));
     }
@@ -96,6 +117,32 @@ fn say_job(job: &Value) {
         for line in list(attempt, "last_lines") {
             say(&format!("  | {}", text(line)));
         }
+    }
+}
+
+fn say_letter(letter: &Value) {
+    say(&format!("{}  dead letter {}", text(&letter["standing"]), text(&letter["id"])));
+    say(&format!("queue   {}", text(&letter["queue"])));
+    say(&format!("sent    {} with key {}", text(&letter["exchange"]), text(&letter["key"])));
+    say(&format!("kind    {}", text(&letter["message_kind"])));
+    say(&format!(
+        "died    {} times, first {}, last {}",
+        letter["deaths"],
+        text(&letter["recorded_at"]),
+        text(&letter["last_at"])
+    ));
+    say(&format!("  {}", text(&letter["reason"])));
+    if !letter["note"].is_null() {
+        say(&format!("replay  {}", text(&letter["note"])));
+    }
+    let part = if letter["body"]["whole"] == true { "" } else { ", the beginning" };
+    let (form, body) = match letter["body"]["text"].as_str() {
+        Some(body) => ("text", body),
+        None => ("hex", letter["body"]["hex"].as_str().unwrap_or_default()),
+    };
+    say(&format!("body    {} bytes, as {form}{part}", letter["bytes"]));
+    for line in body.lines() {
+        say(&format!("  | {}", shown(line)));
     }
 }
 
@@ -142,6 +189,7 @@ fn told(entry: &Value) -> String {
     let id = text(&entry["id"]);
     match entry["standing"].as_str() {
         Some("run_again") => format!("{id}  run again as {}", text(&entry["run_again_as"])),
+        Some("replaying") => format!("{id}  replaying; `thump dead show {id}` tells when it lies in its queue"),
         _ => format!("{id}  {}", text(&entry["standing"])),
     }
 }

@@ -62,6 +62,12 @@ pub struct Death {
     pub queue: String,
     /// In our words if a role put it aside, else the broker's (`rejected`, `delivery_limit`, ...).
     pub reason: String,
+    /// Where it was published, if that is known: a later replay goes there again.
+    pub exchange: Option<String>,
+    /// Under which key, if that is known.
+    pub key: Option<String>,
+    /// How many times the broker says that it died so; 1 if a role put it aside.
+    pub count: u64,
 }
 
 impl std::fmt::Debug for Delivery {

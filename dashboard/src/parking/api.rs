@@ -6,10 +6,11 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use messages::JobId;
 use serde::Deserialize;
-use store::parking::NotParked;
+use store::parking::{NoLetter, NotParked};
 
 use super::evidence;
 use super::json::{Job, JobInFull, List};
+use super::letters_json::{Letter, LetterInFull};
 use crate::Desk;
 use crate::asked::Asked;
 use crate::error::Problem;
@@ -35,26 +36,45 @@ struct Order {
 /// What an id names.
 pub(super) enum Id {
     Job(JobId),
+    Letter(i64),
 }
 
 pub(super) fn id_of(text: &str) -> Result<Id, Problem> {
-    text.parse().map(Id::Job).map_err(|_| unknown())
+    match text.parse::<i64>() {
+        Ok(number) => Ok(Id::Letter(number)),
+        Err(_) => text.parse().map(Id::Job).map_err(|_| unknown()),
+    }
 }
 
-fn unknown() -> Problem {
+pub(super) fn unknown() -> Problem {
     Problem::not_found("nothing with this id is parked; `thump dead` lists what is")
 }
 
 pub(crate) async fn list(State(desk): State<Desk>, Asked(query): Asked<ListQuery>) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST);
-    let jobs_before = query.before.as_deref().map(id_of).transpose()?.map(|Id::Job(id)| id);
-    let jobs = desk.ledger.parked_jobs(jobs_before, limit).await?;
-    Ok(Json(List { jobs: jobs.into_iter().map(Job::from).collect() }).into_response())
+    // An id is of one kind, so what stands behind it is of that kind only.
+    let before = query.before.as_deref().map(id_of).transpose()?;
+    let (jobs, letters) = match before {
+        None => (desk.ledger.parked_jobs(None, limit).await?, desk.ledger.dead_letters(None, limit).await?),
+        Some(Id::Job(id)) => (desk.ledger.parked_jobs(Some(id), limit).await?, Vec::new()),
+        Some(Id::Letter(number)) => (Vec::new(), desk.ledger.dead_letters(Some(number), limit).await?),
+    };
+    let list = List {
+        jobs: jobs.into_iter().map(Job::from).collect(),
+        letters: letters.into_iter().map(Letter::from).collect(),
+        letters_dropped: desk.ledger.dead_letters_dropped().await?,
+    };
+    Ok(Json(list).into_response())
 }
 
 pub(crate) async fn entry(State(desk): State<Desk>, Path(id): Path<String>) -> Result<Response, Problem> {
     match id_of(&id)? {
         Id::Job(id) => Ok(Json(job_in_full(&desk, id).await?).into_response()),
+        Id::Letter(number) => {
+            let letter = desk.ledger.dead_letter(number).await?.ok_or_else(unknown)?;
+            let orders = desk.ledger.orders_about(&number.to_string()).await?;
+            Ok(Json(LetterInFull::new(letter, orders)).into_response())
+        }
     }
 }
 
@@ -71,6 +91,7 @@ pub(crate) async fn replay(State(desk): State<Desk>, Path(id): Path<String>, bod
         Id::Job(job) => {
             desk.ledger.replay_job(job, &who).await?.map_err(refusal)?;
         }
+        Id::Letter(number) => desk.ledger.replay_letter(number, &who).await?.map_err(no_letter)?,
     }
     entry(State(desk), Path(id)).await
 }
@@ -83,6 +104,7 @@ pub(crate) async fn discard(
     let who = who(&body)?;
     match id_of(&id)? {
         Id::Job(job) => desk.ledger.discard_job(job, &who).await?.map_err(refusal)?,
+        Id::Letter(number) => desk.ledger.discard_letter(number, &who).await?.map_err(no_letter)?,
     }
     entry(State(desk), Path(id)).await
 }
@@ -90,6 +112,13 @@ pub(crate) async fn discard(
 fn refusal(cause: NotParked) -> Problem {
     match cause {
         NotParked::Unknown => unknown(),
+        cause => Problem::conflict(cause.to_string()),
+    }
+}
+
+fn no_letter(cause: NoLetter) -> Problem {
+    match cause {
+        NoLetter::Unknown => unknown(),
         cause => Problem::conflict(cause.to_string()),
     }
 }

@@ -5,11 +5,14 @@ use serde::Serialize;
 use store::parking::{MOST_LOST, MOST_ROUNDS, OrderView, ParkedJob, Standing};
 
 use super::evidence::Evidence;
+use super::letters_json::Letter;
 use crate::json::{Reason, reason};
 
 #[derive(Serialize)]
 pub(super) struct List {
     pub(super) jobs: Vec<Job>,
+    pub(super) letters: Vec<Letter>,
+    pub(super) letters_dropped: u64,
 }
 
 /// A parked job, as it is listed.

@@ -4,8 +4,11 @@
 //! (a number). Reads the ledger and log files only: nothing is consumed for a look.
 
 mod api;
+mod body;
 mod evidence;
 mod json;
+mod letter_pages;
+mod letters_json;
 mod pages;
 
 pub(crate) use api::{discard, entry, list, replay};

@@ -5,8 +5,9 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use store::parking::{EndCause, OrderView, ParkedJob, Standing};
 
-use super::api::{Id, id_of};
+use super::api::{Id, id_of, unknown};
 use super::evidence::{self, Evidence};
+use super::letter_pages::{self, LetterRow};
 use crate::Desk;
 use crate::error::Problem;
 use crate::pages::{Badge, Frame, attempt_badge, frame, page};
@@ -22,6 +23,9 @@ struct ListPage {
     jobs: Vec<JobRow>,
     /// The last one that is shown, if it is not the last one there is.
     more_jobs: Option<String>,
+    letters: Vec<LetterRow>,
+    more_letters: Option<i64>,
+    dropped: u64,
 }
 
 #[derive(Template)]
@@ -63,10 +67,10 @@ struct AttemptRow {
     last_lines: String,
 }
 
-struct OrderRow {
-    at: String,
-    who: String,
-    action: String,
+pub(super) struct OrderRow {
+    pub(super) at: String,
+    pub(super) who: String,
+    pub(super) action: String,
 }
 
 pub(crate) async fn list(State(desk): State<Desk>) -> Result<Response, Problem> {
@@ -74,12 +78,20 @@ pub(crate) async fn list(State(desk): State<Desk>) -> Result<Response, Problem> 
     let more = jobs.len() > SHOWN as usize;
     jobs.truncate(SHOWN as usize);
     let more_jobs = jobs.last().filter(|_| more).map(|job| job.id.clone());
-    page(&ListPage { frame: frame(&desk).await, jobs, more_jobs })
+    let mut letters: Vec<LetterRow> =
+        desk.ledger.dead_letters(None, SHOWN + 1).await?.into_iter().map(LetterRow::from).collect();
+    let more = letters.len() > SHOWN as usize;
+    letters.truncate(SHOWN as usize);
+    let more_letters = letters.last().filter(|_| more).map(|letter| letter.number);
+    let dropped = desk.ledger.dead_letters_dropped().await?;
+    page(&ListPage { frame: frame(&desk).await, jobs, more_jobs, letters, more_letters, dropped })
 }
 
 pub(crate) async fn entry(State(desk): State<Desk>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let Id::Job(id) = id_of(&id)?;
-    let unknown = || Problem::not_found("nothing with this id is parked");
+    let id = match id_of(&id)? {
+        Id::Job(id) => id,
+        Id::Letter(number) => return letter_pages::entry(&desk, number).await,
+    };
     let parked = desk.ledger.parked_job(id).await?.ok_or_else(unknown)?;
     let attempts = desk.ledger.attempts(id).await?;
     let evidence = evidence::gather(desk.ledger.logs(), id, attempts).await?;

@@ -1,7 +1,7 @@
 //! Whoever follows the feed misses nothing.
 
 use messages::{JobId, Outcome};
-use store::{Change, ChangeSubject, NewDeadLetter};
+use store::{Change, ChangeSubject};
 
 use super::fixture::{World, build};
 
@@ -55,21 +55,4 @@ async fn a_ledger_that_is_opened_again_goes_on_counting() {
     assert!(last > 0);
     let again = super::fixture::open_in(&world.folder).await;
     assert_eq!(*again.changes().borrow(), last);
-}
-
-#[tokio::test]
-async fn a_message_that_was_put_aside_can_be_looked_at() {
-    let world = World::start().await;
-    for number in 0..3_u8 {
-        let letter = NewDeadLetter {
-            queue: "thump.commits".into(),
-            reason: "the body is no commit_seen".into(),
-            key: "sample".into(),
-            body: vec![number; 100_000],
-        };
-        world.ledger.record_dead_letter(world.epoch, letter).await.expect("written");
-    }
-    let letters = world.ledger.dead_letters(2).await.expect("read");
-    let bodies: Vec<(u8, usize)> = letters.iter().map(|dead| (dead.letter.body[0], dead.letter.body.len())).collect();
-    assert_eq!(bodies, [(2, 65_536), (1, 65_536)]);
 }

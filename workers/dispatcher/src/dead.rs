@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use broker::{Death, Delivery, Queue};
+use broker::{Delivery, Queue};
+use store::parking::LetterHead;
 use store::{LedgerError, NewDeadLetter};
 use tracing::{error, warn};
 
@@ -11,9 +12,6 @@ use crate::mailbox::{Mail, Mailbox, ack_all};
 use crate::term::Halt;
 
 const BATCH: u16 = 16;
-/// How much of a body is kept ([`NewDeadLetter::body`]).
-const MAX_BODY: usize = 64 * 1024;
-
 pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
     let mut mailbox = Mailbox::open(&desk.broker, Queue::Dead, BATCH);
     loop {
@@ -30,13 +28,8 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
 }
 
 async fn keep(desk: &Desk, delivery: Delivery) -> Result<(), Halt> {
-    let Death { queue, reason } = delivery
-        .death
-        .clone()
-        .unwrap_or_else(|| Death { queue: "unknown".to_owned(), reason: "put aside without a reason".to_owned() });
-    warn!(queue, reason, key = delivery.key, "dead letter");
-    let body = delivery.raw[..delivery.raw.len().min(MAX_BODY)].to_vec();
-    let letter = NewDeadLetter { queue, reason, key: delivery.key.clone(), body };
+    let letter = letter(&delivery);
+    warn!(queue = letter.queue, reason = letter.reason, key = letter.key, "dead letter");
     match desk.ledger.record_dead_letter(desk.epoch, letter).await {
         Ok(()) => {}
         // There is nowhere else to put it, and it must not come back for ever.
@@ -45,4 +38,27 @@ async fn keep(desk: &Desk, delivery: Delivery) -> Result<(), Halt> {
     }
     ack_all([delivery]).await;
     Ok(())
+}
+
+fn letter(delivery: &Delivery) -> NewDeadLetter {
+    let death = delivery.death.clone();
+    let head = delivery.envelope.as_ref().ok().map(|envelope| LetterHead {
+        version: envelope.version,
+        kind: envelope.kind.clone(),
+        id: envelope.id.to_string(),
+        traceparent: envelope.traceparent.clone(),
+        reply_to: envelope.reply_to.clone(),
+        correlation_id: envelope.correlation_id.clone(),
+    });
+    let words = |given: Option<String>, otherwise: &str| given.unwrap_or_else(|| otherwise.to_owned());
+    NewDeadLetter {
+        queue: words(death.as_ref().map(|death| death.queue.clone()), "unknown"),
+        reason: words(death.as_ref().map(|death| death.reason.clone()), "put aside without a reason"),
+        exchange: death.as_ref().and_then(|death| death.exchange.clone()),
+        key: words(death.as_ref().and_then(|death| death.key.clone()), &delivery.key),
+        head,
+        body: delivery.raw.clone(),
+        deaths: death.map_or(1, |death| death.count),
+        redelivered: delivery.redelivered,
+    }
 }

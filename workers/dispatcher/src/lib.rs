@@ -31,6 +31,7 @@ mod probes;
 mod publish;
 mod pulse;
 mod reconcile;
+mod replay;
 mod results;
 mod roster;
 mod scheduler;

@@ -15,7 +15,9 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::board::Board;
 use crate::desk::Desk;
-use crate::{Settings, cancel, clock, courier, dead, intake, logs, probes, publish, reconcile, results, topology};
+use crate::{
+    Settings, cancel, clock, courier, dead, intake, logs, probes, publish, reconcile, replay, results, topology,
+};
 
 /// What the batch in hand may take at the end.
 const FINISH_LIMIT: Duration = Duration::from_secs(3);
@@ -58,6 +60,7 @@ pub(crate) async fn run(
     parts.spawn(logs::run(at(&desk)).instrument(info_span!("logs")));
     parts.spawn(logs::check(at(&desk), inboxes.log_checks).instrument(info_span!("logs")));
     parts.spawn(dead::run(at(&desk)).instrument(info_span!("dead")));
+    parts.spawn(replay::run(at(&desk)).instrument(info_span!("replay")));
     parts.spawn(cancel::run(at(&desk)).instrument(info_span!("cancel")));
     parts.spawn(reconcile::run(at(&desk)).instrument(info_span!("reconcile")));
     parts.spawn(clock::run(at(&desk)).instrument(info_span!("clock")));

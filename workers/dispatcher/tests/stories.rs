@@ -178,7 +178,7 @@ async fn a_message_that_cannot_be_understood_is_put_aside_once_and_the_next_one_
     assert_eq!(north.order(&held).await.log_from, None);
 
     let kept = || async {
-        let letters = world.ledger.dead_letters(10).await.expect("read");
+        let letters = world.ledger.dead_letters(None, 10).await.expect("read");
         (letters.len() >= 4).then_some(letters)
     };
     let letters = world.until("the letters are kept", kept).await;
@@ -376,5 +376,5 @@ async fn a_ledger_that_is_locked_for_a_while_loses_no_message_and_puts_none_asid
     let (_delivery, held) = north.begin().await;
     north.pass(&held).await;
     assert_eq!(world.verdict(&meanwhile).await.verdict, Some(Verdict::Passed));
-    assert_eq!(world.ledger.dead_letters(10).await.expect("read").len(), 0);
+    assert_eq!(world.ledger.dead_letters(None, 10).await.expect("read").len(), 0);
 }

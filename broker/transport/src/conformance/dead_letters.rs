@@ -18,6 +18,7 @@ pub(super) async fn a_message_put_aside_arrives_once_and_the_next_one_is_handled
     let (letter, death) = only_dead_letter(&client).await;
     assert_eq!((letter.key.as_str(), letter.raw.as_slice()), ("jobs", b"0".as_slice()));
     assert_eq!((death.queue, death.reason.as_str()), (jobs().name(), "nobody understands it"));
+    assert_eq!((death.exchange.as_deref(), death.key.as_deref()), (Some("thump.jobs"), Some(pool().as_str())));
 }
 
 pub(super) async fn a_message_that_always_comes_back_is_put_aside_by_the_broker(fixture: &impl Fixture) {
@@ -35,6 +36,7 @@ pub(super) async fn a_message_that_always_comes_back_is_put_aside_by_the_broker(
     let (letter, death) = only_dead_letter(&client).await;
     assert_eq!((letter.key.as_str(), letter.raw.as_slice()), ("jobs", b"0".as_slice()));
     assert_eq!((death.queue, death.reason.as_str()), (jobs().name(), "delivery_limit"));
+    assert_eq!((death.exchange.as_deref(), death.key.as_deref()), (Some("thump.jobs"), Some(pool().as_str())));
 }
 
 pub(super) async fn a_message_that_says_nothing_about_itself_is_put_aside_whole(fixture: &impl Fixture) {
@@ -62,6 +64,7 @@ async fn put_aside_whole(fixture: &impl Fixture, forgery: Forgery, raw: &[u8]) {
     let (letter, death) = only_dead_letter(&client).await;
     assert!(letter.key == "results" && letter.raw == raw, "the forgery changed when it was put aside");
     assert_eq!((death.queue.as_str(), death.reason), ("thump.results", wrong.to_string()));
+    assert_eq!((death.exchange.as_deref(), death.key.as_deref()), (Some("thump.results"), Some("claim.mallory")));
 }
 
 pub(super) async fn garbage_in_a_good_envelope_is_found_when_it_is_opened(fixture: &impl Fixture) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use messages::{Envelope, Malformed};
 
-use crate::{Death, Overflow, QueueSpec};
+use crate::{Death, Exchange, Overflow, QueueSpec};
 
 pub(super) type QueueName = Arc<str>;
 pub(super) type ConsumerId = u64;
@@ -16,6 +16,7 @@ pub(super) type ConsumerId = u64;
 /// A message as the broker keeps it.
 #[derive(Clone)]
 pub(super) struct Stored {
+    pub(super) exchange: Exchange,
     pub(super) key: String,
     pub(super) content: Arc<Content>,
     /// How many times it came back.

@@ -144,7 +144,7 @@ impl State {
         for name in names {
             if let Some(queue) = self.queues.get_mut(&name) {
                 let (key, content) = (key.to_owned(), Arc::clone(content));
-                queue.push(Stored { key, content, returns: 0, death: death.cloned() });
+                queue.push(Stored { exchange, key, content, returns: 0, death: death.cloned() });
             }
             self.hand_out(&name);
         }
@@ -274,7 +274,13 @@ impl State {
         let Some(queue) = self.queues.get(&held.queue) else { return Ok(()) };
         let key = queue.spec.put_aside_key().to_owned();
         let reason = reason.chars().take(LONGEST_REASON).collect();
-        let death = Death { queue: held.queue.to_string(), reason };
+        let death = Death {
+            queue: held.queue.to_string(),
+            reason,
+            exchange: Some(held.message.exchange.name().to_owned()),
+            key: Some(held.message.key.clone()),
+            count: 1,
+        };
         self.route(Exchange::Dead, &key, &held.message.content, Some(&death))
     }
 

@@ -13,6 +13,8 @@ const VERSION_HEADER: &str = "thump-version";
 const TRACE_HEADER: &str = "traceparent";
 const DEATH_REASON_HEADER: &str = "thump-death-reason";
 const DEATH_QUEUE_HEADER: &str = "thump-death-queue";
+const DEATH_EXCHANGE_HEADER: &str = "thump-death-exchange";
+const DEATH_KEY_HEADER: &str = "thump-death-key";
 
 /// A reason is for people, and headers count towards the frame size.
 const LONGEST_REASON: usize = 1000;
@@ -87,13 +89,25 @@ pub(super) fn death(properties: &BasicProperties) -> Option<Death> {
     let headers = properties.headers().as_ref()?.inner();
     let ours = |name: &str| headers.get(name).and_then(text);
     if let (Some(queue), Some(reason)) = (ours(DEATH_QUEUE_HEADER), ours(DEATH_REASON_HEADER)) {
-        return Some(Death { queue, reason });
+        let (exchange, key) = (ours(DEATH_EXCHANGE_HEADER), ours(DEATH_KEY_HEADER));
+        return Some(Death { queue, reason, exchange, key, count: 1 });
     }
     // The newest death stands first.
     let AMQPValue::FieldArray(deaths) = headers.get("x-death")? else { return None };
     let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };
     let field = |name: &str| newest.inner().get(name).and_then(text);
-    Some(Death { queue: field("queue")?, reason: field("reason")? })
+    let key = match newest.inner().get("routing-keys") {
+        Some(AMQPValue::FieldArray(keys)) => keys.as_slice().first().and_then(text),
+        _ => None,
+    };
+    let count = newest.inner().get("count").and_then(whole_number).and_then(|count| u64::try_from(count).ok());
+    Some(Death {
+        queue: field("queue")?,
+        reason: field("reason")?,
+        exchange: field("exchange"),
+        key,
+        count: count.unwrap_or(1),
+    })
 }
 
 /// The properties under which a message is put aside: its own words about itself and the death.
@@ -111,6 +125,11 @@ pub(super) fn put_aside(properties: &BasicProperties, death: &Death) -> BasicPro
     let reason: String = death.reason.chars().take(LONGEST_REASON).collect();
     headers.insert(DEATH_REASON_HEADER.into(), AMQPValue::LongString(reason.into()));
     headers.insert(DEATH_QUEUE_HEADER.into(), AMQPValue::LongString(death.queue.as_str().into()));
+    for (name, value) in [(DEATH_EXCHANGE_HEADER, &death.exchange), (DEATH_KEY_HEADER, &death.key)] {
+        if let Some(value) = value {
+            headers.insert(name.into(), AMQPValue::LongString(value.as_str().into()));
+        }
+    }
     let mut dead = BasicProperties::default().with_headers(headers).with_delivery_mode(PERSISTENT);
     if let Some(id) = properties.message_id() {
         dead = dead.with_message_id(id.clone());
@@ -163,6 +182,16 @@ mod tests {
     use lapin::types::FieldArray;
 
     use super::*;
+
+    fn died(queue: &str, reason: &str) -> Death {
+        Death {
+            queue: queue.to_owned(),
+            reason: reason.to_owned(),
+            exchange: Some("thump.commits".to_owned()),
+            key: Some("app".to_owned()),
+            count: 1,
+        }
+    }
 
     fn envelope() -> Envelope {
         let mut envelope = Envelope::raw("job", MessageId::of(&["a"]), b"{\"a\":1}\0\xff".to_vec()).expect("small");
@@ -223,16 +252,16 @@ mod tests {
         let mut headers = FieldTable::default();
         headers.insert("x-death".into(), AMQPValue::FieldArray(FieldArray::from(vec![AMQPValue::FieldTable(newest)])));
         let brokers = BasicProperties::default().with_headers(headers);
-        let told = Death { queue: "thump.results".to_owned(), reason: "delivery_limit".to_owned() };
+        let told = Death { exchange: None, key: None, ..died("thump.results", "delivery_limit") };
         assert_eq!(death(&brokers), Some(told));
 
-        let ours = Death { queue: "thump.commits".to_owned(), reason: "no such repository".to_owned() };
+        let ours = died("thump.commits", "no such repository");
         assert_eq!(death(&put_aside(&brokers, &ours)), Some(ours));
     }
 
     #[test]
     fn a_message_put_aside_keeps_its_words_and_loses_what_could_divert_it() {
-        let ours = Death { queue: "thump.commits".to_owned(), reason: "x".repeat(5000) };
+        let ours = died("thump.commits", &"x".repeat(5000));
         let mut given =
             encode(&envelope(), false).expect("fits").with_user_id("eve".into()).with_expiration("1".into());
         let mut headers = given.headers().clone().expect("headers");

@@ -35,13 +35,21 @@ impl Source {
 
 /// What a role gets, from the session of this generation. Without a source it needs no ack.
 pub(super) fn delivery(given: lapin::message::Delivery, generation: u64, source: Option<&Arc<Source>>) -> Delivery {
-    let lapin::message::Delivery { properties, data, acker, routing_key, redelivered, .. } = given;
+    let lapin::message::Delivery { properties, data, acker, routing_key, redelivered, exchange, .. } = given;
     let envelope = decode(&properties, &data);
     let death = death(&properties);
     let (raw, settle) = match source {
         None => (data, None),
         Some(source) => {
-            let hold = Hold { acker, generation, properties, body: data.clone(), source: Arc::clone(source) };
+            let hold = Hold {
+                acker,
+                generation,
+                properties,
+                exchange: exchange.as_str().to_owned(),
+                key: routing_key.as_str().to_owned(),
+                body: data.clone(),
+                source: Arc::clone(source),
+            };
             (data, Some(Box::new(hold) as Box<dyn Settle>))
         }
     };
@@ -52,6 +60,8 @@ struct Hold {
     acker: Acker,
     generation: u64,
     properties: BasicProperties,
+    exchange: String,
+    key: String,
     body: Vec<u8>,
     source: Arc<Source>,
 }
@@ -97,7 +107,13 @@ impl Hold {
         if !self.acker.usable() {
             return Ok(Settled::Void);
         }
-        let death = Death { queue: self.source.queue.clone(), reason };
+        let death = Death {
+            queue: self.source.queue.clone(),
+            reason,
+            exchange: Some(self.exchange.clone()),
+            key: Some(self.key.clone()),
+            count: 1,
+        };
         let parcel = Parcel {
             exchange: Exchange::Dead.name(),
             key: &self.source.key,
