@@ -52,7 +52,7 @@ async fn alarm_for(alarm: Alarm, time: Duration) {
     let ends = repository.push_job(&format!("{}; yes | head -c 4000000", job("end", "ends $THUMP_ATTEMPT")));
     world.running_job(&ends).await;
     let stays = repository.push_job(&job("stay", "stays $THUMP_ATTEMPT"));
-    world.running_job(&stays).await;
+    crate::world::lines_in(&world.path("ran"), 2).await;
 
     alarm.begin(&node).await;
     world.fault_named("the broker takes no messages").await;

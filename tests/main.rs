@@ -15,6 +15,7 @@ mod dead_letters;
 mod every_commit_once;
 mod everything_at_once;
 mod exclusive_jobs;
+mod full_disk;
 mod hostile_input;
 mod killer_job;
 mod layers;

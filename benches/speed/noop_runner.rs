@@ -198,6 +198,7 @@ impl Runner {
             pool: PoolName::default(),
             slots: u32::from(self.slots),
             draining: false,
+            trouble: None,
             version: env!("CARGO_PKG_VERSION").into(),
             held: holdings.held.iter().map(|job| HeldJob { job: *job }).collect(),
             running: holdings.running.iter().map(running).collect(),

@@ -122,6 +122,8 @@ struct RunnerRow {
     name: String,
     pool: String,
     state: Badge,
+    /// Why it is quarantined.
+    trouble: Option<String>,
     slots: u32,
     version: String,
     attempts: Vec<HeldRow>,
@@ -297,6 +299,7 @@ fn runner_row(view: &RunnerView, now: Timestamp) -> RunnerRow {
         RunnerState::Idle => Badge { word: "idle", shape: "○", class: "quiet" },
         RunnerState::Busy => Badge { word: "busy", shape: "◐", class: "running" },
         RunnerState::Draining => Badge { word: "draining", shape: "◑", class: "waiting" },
+        RunnerState::Quarantined => Badge { word: "quarantined", shape: "▲", class: "errored" },
         RunnerState::Gone => Badge { word: "gone", shape: "▲", class: "errored" },
     };
     let held = |attempt: &store::HeldAttempt| HeldRow {
@@ -309,6 +312,7 @@ fn runner_row(view: &RunnerView, now: Timestamp) -> RunnerRow {
         name: view.name.to_string(),
         pool: view.pool.to_string(),
         state,
+        trouble: view.trouble.as_deref().map(shown),
         slots: view.slots,
         version: shown(&view.version),
         attempts: view.attempts.iter().map(held).collect(),

@@ -19,6 +19,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (6, "parking", include_str!("../migrations/0006_parking.sql")),
     (7, "tests", include_str!("../migrations/0007_tests.sql")),
     (8, "dead letters", include_str!("../migrations/0008_dead_letters.sql")),
+    (9, "quarantine", include_str!("../migrations/0009_quarantine.sql")),
 ];
 
 /// All steps, with their checksums.

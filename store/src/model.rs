@@ -179,6 +179,8 @@ pub struct RunnerSeen {
     pub slots: u32,
     /// Takes nothing new.
     pub draining: bool,
+    /// Why its machine may have no jobs for now.
+    pub trouble: Option<String>,
     /// Its version of Thump.
     pub version: String,
 }
@@ -418,6 +420,8 @@ pub struct RunnerView {
     pub pool: PoolName,
     /// Where it stands.
     pub state: RunnerState,
+    /// Why its machine may have no jobs for now.
+    pub trouble: Option<String>,
     /// How many attempts it runs at once.
     pub slots: u32,
     /// Its version of Thump.
@@ -438,6 +442,8 @@ pub enum RunnerState {
     Busy,
     /// It takes nothing new and will exit.
     Draining,
+    /// Its own machine fails: it takes nothing until that has passed a trial.
+    Quarantined,
     /// Its beats have ended.
     Gone,
 }

@@ -6,6 +6,7 @@
 pub(crate) mod measure;
 pub(crate) mod process;
 pub(crate) mod repository;
+pub(crate) mod small_disk;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

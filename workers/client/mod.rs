@@ -186,6 +186,11 @@ pub(crate) async fn runners(options: ListOptions) -> Result<Exit, Exit> {
         ]);
     }
     table.print("no runner has said anything yet");
+    for runner in list(&answer, "runners") {
+        if !runner["trouble"].is_null() {
+            say(&format!("{} takes no jobs: {}", text(&runner["name"]), text(&runner["trouble"])));
+        }
+    }
     Ok(Exit::GOOD)
 }
 

@@ -24,6 +24,9 @@ pub struct Beat {
     pub slots: u32,
     /// It takes no new jobs and will exit.
     pub draining: bool,
+    /// Why its machine may have no jobs for now; `None`: it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Its version of Thump.
     pub version: String,
     /// Deliveries it holds and has not started, nor been refused.

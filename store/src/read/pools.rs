@@ -35,6 +35,7 @@ from_row! {
         version: String,
         gone: i16,
         last_seen: i64,
+        trouble: Option<String>,
     }
 }
 
@@ -104,7 +105,7 @@ impl Ledger {
             attempts.entry(row.runner).or_default().push(attempt);
         }
         let rows: Vec<RunnerRow> = sqlx::query_as(
-            "SELECT name, incarnation, folder, life_number, pool, slots, draining, version, gone, last_seen FROM runners \
+            "SELECT name, incarnation, folder, life_number, pool, slots, draining, version, gone, last_seen, trouble FROM runners \
              WHERE last_seen > $1 ORDER BY name",
         )
         .bind(now - FORGOTTEN_AFTER)
@@ -117,6 +118,8 @@ impl Ledger {
                     RunnerState::Gone
                 } else if row.draining != 0 {
                     RunnerState::Draining
+                } else if row.trouble.is_some() {
+                    RunnerState::Quarantined
                 } else if attempts.is_empty() {
                     RunnerState::Idle
                 } else {
@@ -132,6 +135,7 @@ impl Ledger {
                     birth,
                     pool: parse(&row.pool)?,
                     state,
+                    trouble: row.trouble,
                     slots: u32::try_from(row.slots).map_err(odd)?,
                     version: row.version,
                     attempts,

@@ -21,7 +21,7 @@ impl Write for Seen {
         // A beat like the last one only moves the time: no line in the feed, no page that wakes for it.
         let same = sqlx::query(
             "UPDATE runners SET last_seen = $1 WHERE name = $2 AND incarnation = $3 AND pool = $4 AND slots = $5 \
-             AND draining = $6 AND version = $7 AND gone = 0",
+             AND draining = $6 AND version = $7 AND COALESCE(trouble, '') = $8 AND gone = 0",
         )
         .bind(tx.now)
         .bind(runner.name.as_str().to_owned())
@@ -30,17 +30,18 @@ impl Write for Seen {
         .bind(i64::from(runner.slots))
         .bind(i16::from(runner.draining))
         .bind(runner.version.clone())
+        .bind(runner.trouble.clone().unwrap_or_default())
         .execute(&mut tx.conn)
         .await?;
         if same.rows_affected() > 0 {
             return Ok(());
         }
         sqlx::query(
-            "INSERT INTO runners (name, incarnation, pool, slots, draining, version, gone, last_seen, folder, life_number) \
-             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9) ON CONFLICT (name) DO UPDATE SET \
+            "INSERT INTO runners (name, incarnation, pool, slots, draining, version, gone, last_seen, folder, life_number, trouble) \
+             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10) ON CONFLICT (name) DO UPDATE SET \
              incarnation = excluded.incarnation, pool = excluded.pool, slots = excluded.slots, \
              draining = excluded.draining, version = excluded.version, gone = 0, last_seen = excluded.last_seen, \
-             folder = excluded.folder, life_number = excluded.life_number",
+             folder = excluded.folder, life_number = excluded.life_number, trouble = excluded.trouble",
         )
         .bind(runner.name.as_str().to_owned())
         .bind(runner.incarnation.to_string())
@@ -51,6 +52,7 @@ impl Write for Seen {
         .bind(tx.now)
         .bind(runner.birth.folder.to_string())
         .bind(to_count(runner.birth.number))
+        .bind(runner.trouble.clone())
         .execute(&mut tx.conn)
         .await?;
         tx.touched.subject(&ChangeSubject::Runner(runner.name.clone()));

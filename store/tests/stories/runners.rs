@@ -13,6 +13,7 @@ fn beat(name: &str, draining: bool) -> RunnerSeen {
         pool: messages::PoolName::default(),
         slots: 2,
         draining,
+        trouble: None,
         version: "0.1.0".into(),
     }
 }

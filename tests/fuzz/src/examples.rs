@@ -145,6 +145,7 @@ pub(crate) fn beats() -> Vec<Beat> {
         pool: PoolName::default(),
         slots: 4,
         draining: false,
+        trouble: Some("write to the disk".to_owned()),
         version: "0.1.0".to_owned(),
         held: vec![HeldJob { job }],
         running: vec![RunningAttempt { job, attempt, token: token(), log_sent: 10 }],

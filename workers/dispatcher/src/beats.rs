@@ -165,6 +165,7 @@ fn runner_seen(beat: Beat) -> RunnerSeen {
         pool: beat.pool,
         slots: beat.slots,
         draining: beat.draining,
+        trouble: beat.trouble.map(|why| why.chars().take(300).collect()),
         // Text from outside that pages show.
         version: beat.version.chars().take(100).collect(),
     }

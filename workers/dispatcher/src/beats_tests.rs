@@ -46,6 +46,7 @@ fn beat(of: &str, sequence: u64) -> Beat {
         pool: PoolName::default(),
         slots: 1,
         draining: false,
+        trouble: None,
         version: "test".into(),
         held: Vec::new(),
         running: Vec::new(),

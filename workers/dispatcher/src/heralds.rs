@@ -55,6 +55,7 @@ mod tests {
             pool: PoolName::default(),
             slots: 1,
             draining: false,
+            trouble: None,
             version: String::new(),
             held: Vec::new(),
             running: Vec::new(),

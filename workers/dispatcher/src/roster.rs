@@ -32,12 +32,20 @@ struct Known {
     pool: PoolName,
     slots: u32,
     draining: bool,
+    /// Its machine may have no jobs for now.
+    trouble: Option<String>,
     held: BTreeSet<JobId>,
     silent: u32,
     /// Whether its control queue was there since the last break of the dispatcher's own connection.
     seen: bool,
     /// Ticks since the last note in the ledger; `None`: never, or something has changed.
     noted: Option<u32>,
+}
+
+impl Known {
+    fn takes_jobs(&self) -> bool {
+        !self.draining && self.trouble.is_none()
+    }
 }
 
 /// The newest life that was heard.
@@ -76,6 +84,7 @@ impl Roster {
             pool: runner.pool.clone(),
             slots: runner.slots,
             draining: runner.state == RunnerState::Draining,
+            trouble: runner.trouble.clone(),
             held: BTreeSet::new(),
             silent: if runner.state == RunnerState::Gone { self.patience } else { 0 },
             seen: false,
@@ -107,7 +116,10 @@ impl Roster {
             known.life = life;
         }
         known.seen &= heard == Heard::Now;
-        let as_before = known.pool == beat.pool && known.slots == beat.slots && known.draining == beat.draining;
+        let as_before = known.pool == beat.pool
+            && known.slots == beat.slots
+            && known.draining == beat.draining
+            && known.trouble == beat.trouble;
         // A runner that was gone is shown as living again without delay.
         if heard == Heard::NewLife || !as_before || known.silent >= patience {
             known.noted = None;
@@ -115,6 +127,7 @@ impl Roster {
         known.pool = beat.pool.clone();
         known.slots = beat.slots;
         known.draining = beat.draining;
+        known.trouble.clone_from(&beat.trouble);
         known.held = beat.held.iter().map(|held| held.job).collect();
         known.silent = 0;
         heard
@@ -178,7 +191,7 @@ impl Roster {
 
     /// Names and slots of the runners of `pool` that are heard and take jobs.
     pub(crate) fn taking<'a>(&'a self, pool: &'a PoolName) -> impl Iterator<Item = (&'a RunnerName, u32)> {
-        let takes = move |known: &Known| known.pool == *pool && !known.draining && known.silent < self.patience;
+        let takes = move |known: &Known| known.pool == *pool && known.takes_jobs() && known.silent < self.patience;
         self.runners.iter().filter(move |(_, known)| takes(known)).map(|(name, known)| (name, known.slots))
     }
 
@@ -224,6 +237,7 @@ impl Known {
             pool: beat.pool.clone(),
             slots: beat.slots,
             draining: beat.draining,
+            trouble: beat.trouble.clone(),
             held: beat.held.iter().map(|held| held.job).collect(),
             silent: 0,
             seen: false,

@@ -61,6 +61,11 @@ pub(crate) fn prepare(machine: &Machine, job: &Job) -> std::io::Result<Ready> {
 }
 
 impl Ready {
+    /// Why the job's supervisor could not be started, if so.
+    pub(crate) fn fault(&self) -> Option<&std::io::Error> {
+        self.supervised.as_ref().err()
+    }
+
     /// Gives everything back unused, or used. Waits for a checkout that still writes.
     pub(crate) async fn discard(self, machine: &Machine) {
         drop(self.supervised);

@@ -68,6 +68,7 @@ fn next(context: &Context) -> Beat {
         pool: context.settings.pool.clone(),
         slots: u32::from(context.settings.slots),
         draining: context.is_draining(),
+        trouble: context.quarantine.why(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         held: lists.held,
         running: lists.running,

@@ -1,7 +1,7 @@
 //! What all tasks of a runner share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +15,9 @@ use crate::Settings;
 use crate::hands::{Hands, Kept, StopWhy};
 use crate::holdings::Holdings;
 use crate::leash::{Moment, Sent};
+use crate::quarantine::Quarantine;
 use crate::stream::Cursor;
 
-/// The longest rest after a fault of our own machine.
-const LONGEST_REST: Duration = Duration::from_secs(30);
 /// How long the last workspaces may take to go when the runner leaves.
 const TIDY_LIMIT: Duration = Duration::from_secs(5);
 
@@ -37,8 +36,8 @@ pub(crate) struct Context {
     /// Something was forgotten: a drain may be over.
     pub(crate) changed: Notify,
     pub(crate) draining: AtomicBool,
-    /// Faults of our own machine in a row.
-    faults: AtomicU32,
+    /// Whether this machine may have jobs.
+    pub(crate) quarantine: Quarantine,
     /// Ends with [`crate::run`].
     pub(crate) life: CancellationToken,
     leases: TaskTracker,
@@ -130,7 +129,7 @@ impl Context {
             beat_now: Notify::new(),
             changed: Notify::new(),
             draining: AtomicBool::new(false),
-            faults: AtomicU32::new(0),
+            quarantine: Quarantine::new(),
             life: CancellationToken::new(),
             leases: TaskTracker::new(),
             holdings: Mutex::new(Holdings::new(incarnation)),
@@ -199,17 +198,6 @@ impl Context {
             settle(copy, Settle::Requeue).await;
         }
         self.changed.notify_one();
-    }
-
-    /// Counts a fault of our own machine, or that there was none, and gives how long to rest: a broken
-    /// machine must not eat the queue.
-    pub(crate) fn rest_after(&self, fault: bool) -> Duration {
-        if !fault {
-            self.faults.store(0, Ordering::Relaxed);
-            return Duration::ZERO;
-        }
-        let before = self.faults.fetch_add(1, Ordering::Relaxed);
-        (Duration::from_secs(1) * 2_u32.saturating_pow(before.min(10))).min(LONGEST_REST)
     }
 }
 

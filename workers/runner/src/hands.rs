@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use messages::{AttemptNumber, AttemptToken, Finished, Job, JobId, Outcome, StepResult, TestCase, TestSummary};
 use tokio::sync::watch;
 
@@ -65,12 +65,22 @@ pub trait Hands: Send + Sync {
     /// Makes room for what an attempt leaves. Where the disk refuses it, the attempt says so.
     fn keep(&self, job: JobId, attempt: AttemptNumber) -> Arc<dyn Kept>;
 
+    /// Whether a job could begin: there is room on the disk, a process can be started.
+    fn trial(&self) -> BoxFuture<'_, Result<(), String>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
     /// Waits until nothing of a job is left but what is kept.
     fn settle(&self) -> BoxFuture<'_, ()>;
 }
 
 /// A job that is made ready.
 pub trait Prepared: Send {
+    /// What of the machine keeps the job from beginning, if that is known already.
+    fn fault(&self) -> Option<String> {
+        None
+    }
+
     /// Runs the attempt to its end, whatever that is. The second part clears away what it needed. An attempt
     /// with a `leash` is killed when the moment comes that it shows, also if this process does not run then.
     fn run<'a>(

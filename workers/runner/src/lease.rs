@@ -58,6 +58,13 @@ async fn hold(context: Arc<Context>, job: Job) {
     let Some(redelivered) = context.holdings().claiming(job.id) else { return };
     // Everything that can be done before the answer is done before the answer.
     let prepared = context.hands.prepare(&job);
+    if let Some(why) = prepared.fault() {
+        // Not asked for: it costs the job no attempt.
+        context.quarantine.could_not_begin(&why);
+        prepared.discard().await;
+        context.quarantine.left().await;
+        return context.forget(job.id, Settle::Requeue).await;
+    }
     match claim::ask(&context, &job, redelivered).await {
         Answer::Run(ticket, asked) => {
             tracing::info!(job = %job.id, attempt = %ticket.attempt, repository = %job.repository.name,
@@ -95,7 +102,10 @@ async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, asked: Moment, pr
     if let Outcome::Errored { reason, .. } = &outcome {
         tracing::warn!(job = %job.id, attempt = %ticket.attempt, kind = reason.kind.as_str(), %reason, "our side was in the way");
     }
-    let fault = matches!(&outcome, Outcome::Errored { reason, .. } if reason.kind == ErroredKind::Host);
+    let fault = match &outcome {
+        Outcome::Errored { reason, .. } if reason.kind == ErroredKind::Host => Some(reason.detail.clone()),
+        _ => None,
+    };
     match stopped {
         Some(StopWhy::Void) => context.forget(job.id, Settle::Requeue).await,
         Some(StopWhy::HandBack) => {
@@ -126,10 +136,10 @@ async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, asked: Moment, pr
         }
     }
     clear.await;
-    // With the slot still taken: a broken machine must not eat the queue.
-    let rest = context.rest_after(fault);
-    if !context.is_draining() {
-        tokio::time::sleep(rest).await;
+    // With the slot still taken, so that nothing begins before it is clear.
+    match fault {
+        Some(why) => context.quarantine.fault(&why, &*context.hands).await,
+        None => context.quarantine.no_fault(),
     }
 }
 

@@ -5,6 +5,7 @@
 //!   claim.rs       may I run it?
 //!   report.rs      the result on its way      stream.rs   the log on its way
 //! holdings.rs  what this runner has, as a pure state
+//! quarantine.rs   when this machine may have no jobs
 //! beat.rs      says all of it every 5 s, obeys the answer        drain.rs   the end
 //! hands.rs     all that the above needs of the machine, as an interface; below it is machine.rs:
 //!   attempt.rs     checkout.rs (mirror.rs), recognise.rs, process.rs -> supervisor/ -> the steps
@@ -32,6 +33,7 @@ mod machine;
 mod mirror;
 mod output;
 mod process;
+mod quarantine;
 mod recognise;
 mod report;
 mod spool;
@@ -40,12 +42,14 @@ mod supervisor;
 
 mod workspace;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker::{Broker, Consumer, Event, Listener, Queue, RefusedError};
+use futures::future::{BoxFuture, FutureExt};
 use messages::{Birth, Finished, PoolName, RunnerName};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +62,9 @@ use report::Parcel;
 pub use hands::{Ended, Hands, Kept, Prepared, Progress, StopWhy, Ticket};
 pub use leash::Moment;
 pub use supervisor::supervise;
+
+/// Consumers that are kept for what they brought; one for each quarantine while a job runs on.
+const MOST_FORMER: usize = 8;
 
 /// How a runner is set up. Start from [`Settings::new`].
 #[derive(Debug, Clone)]
@@ -234,8 +241,15 @@ async fn work(
 ) -> Result<(), RunnerError> {
     let mut ending = Ending::default();
     let mut hears = true;
+    // Ends when this machine may have jobs again.
+    let mut rest: Option<BoxFuture<'static, ()>> = None;
+    // What running jobs were brought by: a consumer that is dropped voids what it delivered.
+    let mut former = VecDeque::new();
     loop {
         let draining = context.is_draining();
+        if context.holdings().is_empty() {
+            former.clear();
+        }
         let until = if draining {
             let (working, empty) = {
                 let holdings = context.holdings();
@@ -261,7 +275,7 @@ async fn work(
                 ending.hurry(Instant::now());
             }
             () = stop.drain.cancelled(), if !draining => begin_drain(context, &mut jobs, &mut ending).await,
-            event = jobs.next(), if !draining => match event {
+            event = jobs.next(), if !draining && rest.is_none() => match event {
                 Some(Event::Delivery(delivery)) => lease::take(context, delivery).await,
                 Some(Event::Interrupted { why }) => interrupted(context, &why).await,
                 Some(Event::Resumed) => {}
@@ -278,10 +292,45 @@ async fn work(
                 Some(Event::Interrupted { .. }) => {}
                 None => hears = false,
             },
+            why = context.quarantine.begun(), if !draining && rest.is_none() => {
+                begin_rest(context, &mut jobs, &why).await;
+                let this = context.clone();
+                rest = Some(async move { this.quarantine.rest(&*this.hands).await }.boxed());
+            }
+            () = rested(&mut rest), if !draining => {
+                rest = None;
+                let Settings { pool, slots, .. } = &context.settings;
+                former.push_back(std::mem::replace(&mut jobs, context.broker.consume(Queue::Jobs(pool.clone()), *slots)));
+                if former.len() > MOST_FORMER {
+                    former.pop_front();
+                }
+                tracing::info!("this machine can run jobs again");
+                context.quarantine.over();
+                context.beat_now.notify_one();
+            }
             () = context.changed.notified(), if draining => {}
             () = sleep_until(until) => {}
         }
     }
+}
+
+async fn rested(rest: &mut Option<BoxFuture<'static, ()>>) {
+    match rest {
+        Some(rest) => rest.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes nothing more, and gives back what has not begun.
+async fn begin_rest(context: &Context, jobs: &mut Consumer, why: &str) {
+    tracing::warn!(why, "this machine cannot run jobs now; none are taken until it can");
+    jobs.stop().await;
+    context.quarantine.out();
+    let held = context.holdings().release_held();
+    for delivery in held {
+        context::settle(delivery, Settle::Requeue).await;
+    }
+    context.beat_now.notify_one();
 }
 
 async fn sleep_until(until: Option<Instant>) {
@@ -304,6 +353,7 @@ async fn begin_drain(context: &Arc<Context>, jobs: &mut Consumer, ending: &mut E
     context.draining.store(true, Ordering::Relaxed);
     ending.drain(Instant::now(), context.settings.drain_limit);
     jobs.stop().await;
+    context.quarantine.out();
     let held = context.holdings().release_held();
     for delivery in held {
         context::settle(delivery, Settle::Requeue).await;

@@ -19,6 +19,7 @@ use crate::hands::{Ended, Hands, Kept, Prepared, Progress, StopWhy, Ticket};
 use crate::leash::Moment;
 use crate::mirror::Mirrors;
 use crate::output::Log;
+use crate::process::Supervised;
 use crate::spool::{Entry, Spool};
 use crate::workspace::Workspaces;
 
@@ -49,12 +50,33 @@ impl Hands for Machine {
         Arc::new(self.spool.create(job, attempt))
     }
 
+    fn trial(&self) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            let (spool, workspaces) = (self.spool.clone(), self.workspaces.clone());
+            let room = blocking(move || {
+                spool.trial()?;
+                workspaces.trial()
+            });
+            room.await.map_err(|cause| format!("write to the disk: {cause}"))?;
+            drop(Supervised::start(&self.supervisor).map_err(|cause| format!("start a process: {cause}"))?);
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn settle(&self) -> BoxFuture<'_, ()> {
         self.workspaces.settle().boxed()
     }
 }
 
 impl Prepared for OnMachine {
+    fn fault(&self) -> Option<String> {
+        match &self.ready {
+            Err(cause) => Some(format!("make a workspace: {cause}")),
+            Ok(ready) => ready.fault().map(|cause| format!("start a process: {cause}")),
+        }
+    }
+
     fn run<'a>(
         self: Box<Self>,
         job: &'a Job,
@@ -72,6 +94,12 @@ impl Prepared for OnMachine {
             let (log_length, log_sha256, failed) = log.finish();
             if let Some(cause) = failed {
                 let detail = format!("the runner's machine could not write the log: {cause}");
+                let reason = ErroredReason { kind: ErroredKind::Host, detail };
+                outcome = Outcome::Errored { reason, worth_retrying: true };
+            }
+            // Whatever the steps said: a disk without room makes the best test fail.
+            if outcome == Outcome::Failed && machine.spool.is_without_room() {
+                let detail = "there is no room left on the runner's disk".to_owned();
                 let reason = ErroredReason { kind: ErroredKind::Host, detail };
                 outcome = Outcome::Errored { reason, worth_retrying: true };
             }

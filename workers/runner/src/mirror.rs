@@ -71,13 +71,13 @@ impl Mirrors {
             init(&mirror)?;
             // One ref per ref: what the next fetch tells the server it has. More would only slow it down.
             let exact = format!("+{commit}:refs/thump/{}", short_hash(ref_name.as_str()));
-            if let Err(why) = fetch(&mirror, url, &[exact.as_str()]).await {
+            if let Err(why) = fetch(&mirror, url, &[exact.as_str()]).await? {
                 if NOT_REACHED.iter().any(|sign| why.contains(sign)) {
                     return Err(CheckoutError::Fetch { why });
                 }
                 // The server gives no exact ids, or has this one no more: all refs tell which.
                 let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-                fetch(&mirror, url, &all).await.map_err(|why| CheckoutError::Fetch { why })?;
+                fetch(&mirror, url, &all).await?.map_err(|why| CheckoutError::Fetch { why })?;
             }
             if !has_commit(&mirror, commit) {
                 return Err(CheckoutError::CommitGone { commit: commit.clone() });
@@ -118,7 +118,8 @@ fn has_commit(mirror: &Path, commit: &CommitId) -> bool {
     git2::Oid::from_str(commit.as_str()).is_ok_and(|id| repository.find_commit(id).is_ok())
 }
 
-async fn fetch(mirror: &Path, url: &str, refspecs: &[&str]) -> Result<(), String> {
+/// The inner error is git's word about the remote; without a git there is none.
+async fn fetch(mirror: &Path, url: &str, refspecs: &[&str]) -> Result<Result<(), String>, CheckoutError> {
     let mut git = tokio::process::Command::new("git");
     for setting in [
         "core.hooksPath=/dev/null",
@@ -137,7 +138,7 @@ async fn fetch(mirror: &Path, url: &str, refspecs: &[&str]) -> Result<(), String
     git.env("GIT_ALLOW_PROTOCOL", PROTOCOLS).env("GIT_TERMINAL_PROMPT", "0").env("GIT_CONFIG_NOSYSTEM", "1");
     git.env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=20").env("LC_ALL", "C");
     git.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = git.spawn().map_err(|cause| format!("git could not be started ({cause}); is it on the PATH?"))?;
+    let mut child = git.spawn().map_err(CheckoutError::host("start the git program"))?;
     let stderr = child.stderr.take();
     let complaint = async {
         let mut text = Vec::new();
@@ -151,12 +152,12 @@ async fn fetch(mirror: &Path, url: &str, refspecs: &[&str]) -> Result<(), String
         String::from_utf8_lossy(&text).trim().to_owned()
     };
     let ended = tokio::time::timeout(FETCH_LIMIT, async { tokio::join!(child.wait(), complaint) }).await;
-    match ended {
+    Ok(match ended {
         Err(_) => Err(format!("git fetch took longer than {} s", FETCH_LIMIT.as_secs())),
         Ok((Ok(status), _)) if status.success() => Ok(()),
         Ok((Ok(_), complaint)) => Err(without_password(&complaint)),
         Ok((Err(cause), _)) => Err(cause.to_string()),
-    }
+    })
 }
 
 /// Takes what stands between `://` and `@` out of every URL in a text.

@@ -71,6 +71,28 @@ impl Spool {
     }
 }
 
+/// So much must be free for a job to begin.
+const ROOM: usize = 256 * 1024;
+
+impl Spool {
+    /// Writes as much as a small job needs, and takes it away again.
+    pub(crate) fn trial(&self) -> io::Result<()> {
+        let path = self.root.with_extension("trial");
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(&vec![0; ROOM])?;
+            file.sync_data()
+        });
+        fs::remove_file(&path)?;
+        written
+    }
+
+    /// Whether the disk is as good as full for this user.
+    pub(crate) fn is_without_room(&self) -> bool {
+        let free = |disk: rustix::fs::StatVfs| disk.f_bavail.saturating_mul(disk.f_frsize);
+        rustix::fs::statvfs(&self.root).is_ok_and(|disk| free(disk) < ROOM as u64)
+    }
+}
+
 impl Entry {
     /// Where the log is.
     pub(crate) fn log(&self) -> PathBuf {

@@ -123,6 +123,17 @@ impl Workspaces {
         }
     }
 
+    /// Whether a place could be made: makes one that no attempt uses, and takes it away again.
+    pub(crate) fn trial(&self) -> io::Result<()> {
+        let place = self.root.join("trial");
+        fs::create_dir(&place).or_else(|cause| match cause.kind() {
+            // Left by a trial that was interrupted.
+            io::ErrorKind::AlreadyExists => Ok(()),
+            _ => Err(cause),
+        })?;
+        fs::remove_dir(&place)
+    }
+
     fn free(&self, number: usize) {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }

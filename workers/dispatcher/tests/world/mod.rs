@@ -331,6 +331,7 @@ impl Runner {
             pool: PoolName::default(),
             slots: self.slots,
             draining: false,
+            trouble: None,
             version: "test".to_owned(),
             held: Vec::new(),
             running: running.iter().map(|held| held.running()).collect(),

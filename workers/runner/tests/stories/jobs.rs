@@ -208,12 +208,19 @@ async fn a_message_that_is_no_job_is_put_aside_and_the_next_one_runs() {
 }
 
 #[tokio::test]
-async fn a_runner_whose_supervisor_cannot_start_blames_its_machine_and_not_the_test() {
+async fn a_runner_that_cannot_start_a_process_asks_for_no_job_until_it_can() {
     let world = World::new().await;
     let mut settings = world.settings();
-    settings.supervisor = "/nowhere/thump".into();
-    let runner = world.start_with(settings);
+    let supervisor = std::mem::replace(&mut settings.supervisor, world.data().join("supervisor"));
+    let runner = world.start_with(settings.clone());
     let job = world.queue(&["true"]).await;
-    assert_eq!(reason(&world.result(&job).await.0.outcome), (ErroredKind::Host, true));
+    let why = world.until(|ledger| ledger.beats.last()?.trouble.clone()).await;
+    assert!(why.contains("start a process"), "{why}");
+    assert!(world.ledger().claims.is_empty(), "no attempt was spent on it");
+    assert_eq!(world.waiting().await, 1, "it is there for others");
+
+    std::os::unix::fs::symlink(supervisor, &settings.supervisor).expect("it is there now");
+    assert_eq!(world.result(&job).await.0.outcome, Outcome::Passed);
+    world.until(|ledger| ledger.beats.last()?.trouble.is_none().then_some(())).await;
     runner.drain().await;
 }
