@@ -18,6 +18,8 @@ use crate::worker::Worker;
 
 /// How long a job may outlive its runner.
 const STRAY_LIMIT: Duration = Duration::from_secs(2);
+/// How soon a broker that loses its dead-lettering has lost it.
+const DEAD_LETTERING: Duration = Duration::from_secs(2);
 /// A busy machine is asked once more.
 const STRAY_AGAIN: Duration = Duration::from_millis(400);
 
@@ -105,7 +107,9 @@ impl Injector {
             Fault::Delete(queue) => {
                 // Not just before the broker dies, see `wire::on_disk`.
                 let _alone = self.broker.lock().await;
-                wire::delete(&url, queue).await
+                let note = wire::delete(&url, queue).await?;
+                tokio::time::sleep(DEAD_LETTERING).await;
+                Ok(format!("{note}{}", self.mend_dead_lettering().await?))
             }
             Fault::Double(count) => wire::send_again(&url, count).await,
             Fault::Garbage(count) => wire::garbage(&url, count).await,
@@ -190,6 +194,17 @@ impl Injector {
         self.site.node.kill().await?;
         tokio::time::sleep(pause).await;
         self.boot().await
+    }
+
+    /// When a queue with at-least-once dead-lettering is deleted, 3.10 may lose the supervisor of all dead-lettering, and
+    /// from then on refuses every such queue with an internal error until it is started again (docs/operate.md):
+    /// the broker's own fault, which takes an operator.
+    async fn mend_dead_lettering(&self) -> Result<&'static str> {
+        if self.site.node.eval("whereis(rabbit_fifo_dlx_sup)").await? != "undefined" {
+            return Ok("");
+        }
+        self.boot().await?;
+        Ok("; the broker lost its dead-lettering by it and was started again")
     }
 
     async fn boot(&self) -> Result<String> {
