@@ -152,6 +152,10 @@ async fn without_a_pipeline_the_usual_test_command_is_run() {
     assert_eq!(finished.outcome, Outcome::Passed, "{log}");
     assert!(log.starts_with("no .thump.toml; recognised a tests folder: python3 -m unittest"), "{log}");
     assert!(log.contains("Ran 1 test"), "{log}");
+    // What the log says of tests follows the result.
+    assert_eq!(finished.test_pieces, 1);
+    let tests = world.until(|ledger| ledger.tests.first().cloned()).await;
+    assert_eq!((tests.job, tests.summary.counts.passed), (green.id, 1));
 
     let (source, tip) = world.repository("make", &[("Makefile", "test:\n\t@echo made; false\n")]);
     let red = job(source, tip, Work::Recognise);

@@ -9,7 +9,7 @@ use broker::{Broker, Embedded, Event, Exchange, Outgoing, Queue, Role, Topic};
 use messages::{
     AttemptNumber, AttemptOrder, AttemptToken, Beat, BeatAnswer, BuildId, Claim, ClaimAnswer, CommitId, DropReason,
     Envelope, Finished, HandBack, Job, JobId, JobSpec, LogChunk, Message, MessageId, Order, PoolName, RepositorySource,
-    Step, Work,
+    Step, TestResults, Work,
 };
 use runner::{RunnerError, Settings, Stop};
 use tokio::sync::watch;
@@ -30,6 +30,8 @@ pub struct Ledger {
     pub handed_back: Vec<HandBack>,
     /// Every beat that arrived.
     pub beats: Vec<Beat>,
+    /// Every piece of test results that arrived.
+    pub tests: Vec<TestResults>,
     /// The bytes of each log by their offset.
     pub logs: HashMap<JobId, BTreeMap<u64, Vec<u8>>>,
     /// What a beat's answer says of these jobs instead of the usual.
@@ -331,6 +333,10 @@ fn note(ledger: &mut Ledger, envelope: &Envelope) -> Answer {
         }
         HandBack::KIND => {
             ledger.handed_back.push(envelope.open().expect("is a hand-back"));
+            Answer::None
+        }
+        TestResults::KIND => {
+            ledger.tests.push(envelope.open().expect("are test results"));
             Answer::None
         }
         LogChunk::KIND => {
