@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Crate, and the crates of ours that it may depend on.
-const MAY_KNOW: [(&str, &[&str]); 15] = [
+const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("messages", &[]),
-    ("broker", &["messages"]),
+    ("broker", &["messages", "seams"]),
     ("pipeline", &["messages"]),
-    ("store", &["messages"]),
-    ("observer", &["messages", "broker"]),
-    ("dispatcher", &["messages", "broker", "pipeline", "store"]),
-    ("runner", &["messages", "broker", "reports"]),
+    ("store", &["messages", "seams"]),
+    ("observer", &["messages", "broker", "seams"]),
+    ("dispatcher", &["messages", "broker", "pipeline", "store", "seams"]),
+    ("runner", &["messages", "broker", "reports", "seams"]),
     ("reports", &["messages"]),
     ("dashboard", &["messages", "broker", "store"]),
     ("rabbit-node", &[]),
@@ -19,6 +19,8 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("fault-proxy", &[]),
     ("proof", &[]),
     ("chaos", &["rabbit-node", "fault-proxy", "proof"]),
+    ("seams", &[]),
+    ("simulation", &[]),
     ("thump", &["messages", "broker", "pipeline", "store", "observer", "dispatcher", "runner", "dashboard"]),
 ];
 

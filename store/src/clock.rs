@@ -3,9 +3,7 @@
 //! Times are for people and for ages: nothing is ordered or decided by them, so a clock that jumps
 //! spoils a display and no job.
 
-use jiff::Timestamp;
-
 /// Now, in microseconds since 1970.
 pub(crate) fn now() -> i64 {
-    Timestamp::now().as_microsecond()
+    seams::chance::now().as_microsecond()
 }

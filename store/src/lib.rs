@@ -22,6 +22,8 @@ mod moves;
 pub mod parking;
 mod read;
 mod rows;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod sql;
 mod sqlite;
 mod test_model;

@@ -95,7 +95,7 @@ impl Logs {
     ) -> Result<T, LogError> {
         let log = self.one(job, attempt);
         let path = log.path.clone();
-        let outcome = tokio::task::spawn_blocking(move || work(&log)).await;
+        let outcome = seams::chance::blocking(move || work(&log)).await;
         outcome.map_err(io::Error::other).flatten().map_err(|cause| LogError { path, cause })
     }
 

@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _};
 
 use crate::migrations::MIGRATIONS;
@@ -22,7 +20,10 @@ pub(crate) type Db = sqlx::Sqlite;
 /// A connection to it.
 pub(crate) type Connection = SqliteConnection;
 /// Connections for readers.
-pub(crate) type Pool = SqlitePool;
+#[cfg(not(feature = "simulation"))]
+pub(crate) type Pool = sqlx::SqlitePool;
+#[cfg(feature = "simulation")]
+pub(crate) type Pool = crate::simulated::Readers;
 
 /// Takes the write lock at once: a transaction that begins as a reader can fail when it begins to write.
 pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -65,6 +66,10 @@ fn plain_options(path: &Path) -> SqliteConnectOptions {
 
 /// Opens writer and readers, after a look at the file that changes nothing in it.
 pub(crate) async fn open(path: &Path) -> Result<(Connection, Pool), OpenError> {
+    #[cfg(feature = "simulation")]
+    if let Some(left) = crate::simulated::left(path) {
+        return Ok(left);
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
         std::fs::create_dir_all(folder).map_err(|cause| unusable(path, &cause))?;
@@ -80,7 +85,16 @@ pub(crate) async fn open(path: &Path) -> Result<(Connection, Pool), OpenError> {
         .max_connections(READERS)
         .acquire_timeout(BUSY_TIMEOUT)
         .connect_lazy_with(plain_options(path).read_only(true));
+    #[cfg(feature = "simulation")]
+    let readers = crate::simulated::Readers::Pool(readers);
     Ok((writer, readers))
+}
+
+/// Connects once more to a ledger that stands, without sync: a simulation loses no power.
+#[cfg(feature = "simulation")]
+pub(crate) async fn connect_for_simulation(path: &Path, reads_only: bool) -> Result<Connection, sqlx::Error> {
+    let options = if reads_only { plain_options(path).read_only(true) } else { writer_options(path) };
+    options.synchronous(SqliteSynchronous::Off).connect().await
 }
 
 /// Processes that start at once open the ledger one after the other: SQLite does not wait for a lock while
@@ -232,6 +246,12 @@ impl SameFile {
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let metadata = std::fs::metadata(path)?;
         Ok(Self { path: path.to_owned(), device_and_inode: (metadata.dev(), metadata.ino()) })
+    }
+
+    /// Where it is.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether that file is still there.

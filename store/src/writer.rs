@@ -7,9 +7,12 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 
+use seams::crash::{self, Point};
 use sqlx::ConnectOptions as _;
 use tokio::sync::{mpsc, oneshot, watch};
 
+#[cfg(feature = "simulation")]
+use crate::simulated::at_once;
 use crate::sqlite::{Connection, SameFile};
 use crate::transaction::Tx;
 use crate::{Epoch, LedgerError};
@@ -98,15 +101,20 @@ async fn work(mut tx: Tx, file: SameFile, mut queue: mpsc::Receiver<Box<dyn Requ
     let mut told = None;
     while queue.recv_many(&mut together, TOGETHER).await > 0 {
         let outcome = match file.check() {
-            Ok(()) => commit(&mut tx, &mut together).await,
+            Ok(()) => at_once(commit(&mut tx, &mut together)).await,
             Err(cause) => Err(cause),
         };
         let outcomes = match outcome {
-            Ok(outcomes) => {
+            Ok(Some(outcomes)) => {
                 if told.take().is_some() {
                     tracing::info!("the ledger takes writes again");
                 }
                 outcomes
+            }
+            // A simulated death: nobody ever hears of these writes, saved or not.
+            Ok(None) => {
+                while queue.recv().await.is_some() {}
+                break;
             }
             Err(cause) => {
                 let fault = cause.to_string();
@@ -114,7 +122,7 @@ async fn work(mut tx: Tx, file: SameFile, mut queue: mpsc::Receiver<Box<dyn Requ
                     tracing::warn!(%cause, writes = together.len(), "ledger transaction failed");
                     told = Some(fault);
                 }
-                recover(&mut tx, &file).await;
+                at_once(recover(&mut tx, &file)).await;
                 together.iter().map(|_| Err(cause.clone())).collect()
             }
         };
@@ -124,10 +132,20 @@ async fn work(mut tx: Tx, file: SameFile, mut queue: mpsc::Receiver<Box<dyn Requ
             request.answer(outcome);
         }
     }
+    #[cfg(feature = "simulation")]
+    crate::simulated::leave_writer(file.path(), tx.conn);
 }
 
-/// One transaction. An error concerns every request in it: nothing is saved.
-async fn commit(tx: &mut Tx, together: &mut [Box<dyn Request>]) -> Result<Vec<Result<(), LedgerError>>, LedgerError> {
+/// Waits for SQLite as for anything else. (In a simulation: on the spot.)
+#[cfg(not(feature = "simulation"))]
+async fn at_once<T>(call: impl Future<Output = T>) -> T {
+    call.await
+}
+
+type Outcomes = Vec<Result<(), LedgerError>>;
+
+/// One transaction. An error concerns every request in it: nothing is saved. `None`: the process dies here.
+async fn commit(tx: &mut Tx, together: &mut [Box<dyn Request>]) -> Result<Option<Outcomes>, LedgerError> {
     tx.begin().await?;
     let mut outcomes = Vec::with_capacity(together.len());
     let alone = together.len() == 1;
@@ -144,7 +162,7 @@ async fn commit(tx: &mut Tx, together: &mut [Box<dyn Request>]) -> Result<Vec<Re
             Err(cause) if cause.concerns_the_file() => return Err(cause),
             Err(cause) if alone => {
                 tx.rollback().await?;
-                return Ok(vec![Err(cause)]);
+                return Ok(Some(vec![Err(cause)]));
             }
             Err(cause) => {
                 tx.take_back().await?;
@@ -152,8 +170,15 @@ async fn commit(tx: &mut Tx, together: &mut [Box<dyn Request>]) -> Result<Vec<Re
             }
         }
     }
+    if crash::here(Point::BeforeCommit) {
+        tx.rollback().await?;
+        return Ok(None);
+    }
     tx.commit().await?;
-    Ok(outcomes)
+    if crash::here(Point::AfterCommit) {
+        return Ok(None);
+    }
+    Ok(Some(outcomes))
 }
 
 /// Makes the connection ready for the next transaction.

@@ -116,6 +116,13 @@ impl Delivery {
         self.settle_as(How::Ack).await.unwrap_or(Settled::Void)
     }
 
+    /// For a planted defect only: the message is forgotten before its work is done.
+    pub async fn ack_early(&mut self) {
+        if let Some(settle) = self.settle.take() {
+            drop(settle.settle(How::Ack).await);
+        }
+    }
+
     /// Puts it back in its place, for another consumer or a later try.
     pub async fn requeue(self) -> Settled {
         self.settle_as(How::Requeue).await.unwrap_or(Settled::Void)

@@ -26,6 +26,8 @@ use tokio::sync::watch;
 
 pub use consumer::{Consumer, Death, Delivery, Event, Settled};
 pub use embedded::Embedded;
+#[cfg(feature = "weather")]
+pub use embedded::weather::{Climate, Hold, Seen, Weather};
 pub use error::{BrokerUrlError, ConsumeError, PublishError, RefusedError, RequestError, SettleError};
 pub use rabbit::decoders;
 pub use topology::{
@@ -44,6 +46,8 @@ pub struct Broker {
 #[derive(Clone)]
 enum Backend {
     Embedded(embedded::Connection),
+    #[cfg(feature = "weather")]
+    Weather(embedded::weather::Line),
     Rabbit(rabbit::Connection),
 }
 
@@ -128,6 +132,8 @@ impl Broker {
     pub fn link(&self) -> watch::Receiver<Link> {
         match &self.backend {
             Backend::Embedded(connection) => connection.link(),
+            #[cfg(feature = "weather")]
+            Backend::Weather(line) => line.link(),
             Backend::Rabbit(connection) => connection.link(),
         }
     }
@@ -141,6 +147,8 @@ impl Broker {
     pub async fn wait_until_up(&self) -> Result<(), RefusedError> {
         match &self.backend {
             Backend::Embedded(_) => Ok(()),
+            #[cfg(feature = "weather")]
+            Backend::Weather(line) => line.wait_until_up().await,
             Backend::Rabbit(connection) => connection.wait_until_up().await,
         }
     }
@@ -154,6 +162,8 @@ impl Broker {
     pub async fn ensure(&self, queues: &[Queue]) -> Result<Vec<Queue>, ConsumeError> {
         match &self.backend {
             Backend::Embedded(connection) => connection.ensure(queues),
+            #[cfg(feature = "weather")]
+            Backend::Weather(line) => line.ensure(queues).await,
             Backend::Rabbit(connection) => connection.ensure(queues).await,
         }
     }
@@ -175,6 +185,8 @@ impl Broker {
     pub async fn publish_all(&self, outgoing: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
         match &self.backend {
             Backend::Embedded(connection) => connection.publish_all(outgoing),
+            #[cfg(feature = "weather")]
+            Backend::Weather(line) => line.publish_all(outgoing).await,
             Backend::Rabbit(connection) => connection.publish_all(outgoing).await,
         }
     }
@@ -185,6 +197,8 @@ impl Broker {
     pub fn consume(&self, queue: Queue, prefetch: u16) -> Consumer {
         match &self.backend {
             Backend::Embedded(connection) => connection.consume(&queue, prefetch),
+            #[cfg(feature = "weather")]
+            Backend::Weather(line) => line.consume(&queue, prefetch),
             Backend::Rabbit(connection) => connection.consume(&queue, prefetch),
         }
     }
@@ -195,6 +209,8 @@ impl Broker {
     pub fn listen(&self, listener: Listener) -> Consumer {
         match &self.backend {
             Backend::Embedded(connection) => connection.listen(&listener),
+            #[cfg(feature = "weather")]
+            Backend::Weather(line) => line.listen(&listener),
             Backend::Rabbit(connection) => connection.listen(&listener),
         }
     }
@@ -206,6 +222,8 @@ impl Broker {
     pub async fn request(&self, question: Outgoing, patience: Duration) -> Result<Envelope, RequestError> {
         match &self.backend {
             Backend::Embedded(connection) => connection.request(question, patience).await,
+            #[cfg(feature = "weather")]
+            Backend::Weather(line) => line.request(question, patience).await,
             Backend::Rabbit(connection) => connection.request(question, patience).await,
         }
     }
@@ -217,6 +235,8 @@ impl Broker {
     pub async fn reply(&self, question: &Envelope, answer: Envelope) -> Result<(), PublishError> {
         match &self.backend {
             Backend::Embedded(connection) => connection.reply(question, answer),
+            #[cfg(feature = "weather")]
+            Backend::Weather(line) => line.reply(question, answer).await,
             Backend::Rabbit(connection) => connection.reply(question, answer).await,
         }
     }
@@ -228,6 +248,8 @@ impl Broker {
     pub async fn depth(&self, queue: &Queue) -> Result<Depth, ConsumeError> {
         match &self.backend {
             Backend::Embedded(connection) => connection.depth(queue),
+            #[cfg(feature = "weather")]
+            Backend::Weather(line) => line.depth(queue).await,
             Backend::Rabbit(connection) => connection.depth(queue).await,
         }
     }
@@ -236,6 +258,8 @@ impl Broker {
     pub async fn close(&self) {
         match &self.backend {
             Backend::Embedded(connection) => connection.close(),
+            #[cfg(feature = "weather")]
+            Backend::Weather(line) => line.close(),
             Backend::Rabbit(connection) => connection.close().await,
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use messages::{Incarnation, MAX_TIMEOUT_SECONDS, ObserverName, PoolName, RunnerName};
 
 /// The exchanges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Exchange {
     /// observer -> dispatcher; key `<repository>`.
     Commits,

@@ -1,7 +1,7 @@
 //! A person asks for the end of a job or a build.
 
 use messages::{BuildId, JobId};
-use uuid::Uuid;
+use seams::chance;
 
 use crate::LedgerError;
 use crate::lifecycle::JobEvent;
@@ -71,7 +71,7 @@ async fn cancel(tx: &mut Tx, mut jobs: Vec<JobRow>) -> Result<bool, LedgerError>
 pub(crate) async fn note_order(tx: &mut Tx, who: &str, action: &'static str, target: &str) -> Result<(), LedgerError> {
     let who: String = who.chars().take(200).collect();
     sqlx::query("INSERT INTO orders (id, at, who, action, target) VALUES ($1, $2, $3, $4, $5)")
-        .bind(Uuid::now_v7().to_string())
+        .bind(chance::ordered_id().to_string())
         .bind(tx.now)
         .bind(who)
         .bind(action)

@@ -2,6 +2,8 @@
 
 use messages::{AttemptNumber, ErroredKind, ErroredReason, Finished, Outcome, Verdict};
 
+use seams::{Defect, planted};
+
 use crate::lifecycle::{JobEvent, JobState};
 use crate::moves::{self, JobRow, Move};
 use crate::parking::{EndCause, MOST_ROUNDS, most_errored};
@@ -69,14 +71,15 @@ async fn place(tx: &mut Tx, job: &JobRow, report: &Finished) -> Result<Place, Le
             None => return Ok(Place::Answer(Recording::Unknown)),
         },
     };
-    if token != report.token.expose() {
+    if token != report.token.expose() && !planted(Defect::TokenUnchecked) {
         return Ok(Place::Answer(Recording::Stale));
     }
     if state == attempt_word(AttemptState::Finished) {
         return Ok(Place::Answer(Recording::Again));
     }
-    let runs = matches!(job.state, JobState::Running { attempt, .. } if attempt == report.attempt);
-    Ok(if runs && current.is_some() { Place::Current } else { Place::Answer(Recording::Stale) })
+    let any = planted(Defect::NumberUnchecked);
+    let runs = matches!(job.state, JobState::Running { attempt, .. } if any || attempt == report.attempt);
+    Ok(if runs && (any || current.is_some()) { Place::Current } else { Place::Answer(Recording::Stale) })
 }
 
 /// Another attempt as long as the pipeline wants one and the cap of all attempts is not near.
@@ -95,7 +98,7 @@ fn again_or_finished(job: &mut JobRow, attempt: AttemptNumber, verdict: Verdict)
 
 fn record(job: &mut JobRow, report: &Finished) -> Result<(Move, AttemptRow), LedgerError> {
     let holder = job.holder.clone().ok_or_else(|| odd("a running job without an attempt"))?;
-    let attempt = report.attempt;
+    let attempt = holder.number;
     let finished = |verdict| JobEvent::Finished { attempt, verdict };
     let (event, reason) = match &report.outcome {
         Outcome::Passed => (finished(Verdict::Passed), None),

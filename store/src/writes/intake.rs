@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use messages::{BuildId, CommitSeen, ErroredKind, ErroredReason, JobId, RepositoryName, Verdict};
+use seams::{Defect, chance, planted};
 use sqlx::QueryBuilder;
-use uuid::Uuid;
 
 use crate::builds::{BuildOutcome, JobInBuild, outcome_of};
 use crate::lifecycle::{self, JobEvent, JobState};
@@ -24,7 +24,8 @@ impl Write for Record {
     type Answer = Vec<Intake>;
 
     async fn run(&mut self, tx: &mut Tx) -> Result<Self::Answer, LedgerError> {
-        let keys: Vec<String> = self.0.iter().map(|build| build.seen.message_id().to_string()).collect();
+        let again = || if planted(Defect::IntakeTwice) { chance::ordered_id().to_string() } else { String::new() };
+        let keys: Vec<String> = self.0.iter().map(|build| build.seen.message_id().to_string() + &again()).collect();
         let mut known = find(tx, &keys).await?;
         let (mut answers, mut fresh) = (Vec::new(), Vec::new());
         for (build, key) in self.0.iter().zip(keys) {
@@ -32,7 +33,7 @@ impl Write for Record {
                 answers.push(Intake::Known(*id));
                 continue;
             }
-            let id = BuildId(Uuid::now_v7());
+            let id = BuildId(chance::ordered_id());
             known.insert(key.clone(), id);
             answers.push(Intake::New(id));
             fresh.push((id, key, build));
@@ -131,7 +132,7 @@ impl Rows {
     }
 
     fn add_jobs(&mut self, tx: &mut Tx, build: BuildId, jobs: &[NewJob]) -> Result<Vec<JobInBuild>, LedgerError> {
-        let ids: Vec<JobId> = jobs.iter().map(|_| JobId(Uuid::now_v7())).collect();
+        let ids: Vec<JobId> = jobs.iter().map(|_| JobId(chance::ordered_id())).collect();
         let mut in_build = Vec::new();
         for (position, (job, id)) in jobs.iter().zip(&ids).enumerate() {
             let state = match first_event(jobs, job) {

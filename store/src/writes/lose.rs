@@ -1,6 +1,7 @@
 //! Attempts that ended without a report: lost, or handed back.
 
 use messages::{AttemptNumber, AttemptToken, ErroredKind, ErroredReason, JobId};
+use seams::{Defect, planted};
 
 use crate::lifecycle::{JobEvent, JobState};
 use crate::moves::{self, Holder, JobRow};
@@ -39,7 +40,7 @@ impl Write for Lose {
             return Ok(Requeue::Stale);
         };
         job.counts.rounds += 1;
-        if self.cause == LossCause::RunnerLost {
+        if self.cause == LossCause::RunnerLost && !planted(Defect::LossUncounted) {
             job.counts.lost += 1;
         }
         let (event, reason) = if job.counts.lost >= MOST_LOST && self.cause == LossCause::RunnerLost {
@@ -73,7 +74,8 @@ impl Write for HandBack {
     async fn run(&mut self, tx: &mut Tx) -> Result<Requeue, LedgerError> {
         let attempt = self.attempt;
         match current(tx, self.job, attempt).await? {
-            Some((job, holder)) if holder.token == self.token.expose() => {
+            Some((mut job, holder)) if holder.token == self.token.expose() => {
+                job.counts.rounds += i64::from(planted(Defect::HandBackCounted));
                 let row = AttemptRow::ended(self.job, holder, AttemptState::HandedBack, "handed back");
                 end(tx, job, &JobEvent::HandedBack { attempt }, None, row).await
             }
@@ -98,6 +100,9 @@ async fn end(
 ) -> Result<Requeue, LedgerError> {
     let step = job.step(event, reason).map_err(odd)?;
     moves::save(tx, &[step]).await?;
+    if planted(Defect::LostWithoutOutbox) {
+        sqlx::query("DELETE FROM outbox WHERE job = $1").bind(job.id.to_string()).execute(&mut tx.conn).await?;
+    }
     attempts::put(tx, &[row]).await?;
     let state = job.state;
     release::dependants(tx, vec![job]).await?;

@@ -1,6 +1,6 @@
 //! What follows for the jobs that need a job which has ended.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use messages::JobId;
 use sqlx::QueryBuilder;
@@ -24,7 +24,8 @@ pub(crate) async fn dependants(tx: &mut Tx, ended: Vec<JobRow>) -> Result<(), Le
 pub(crate) async fn behind(tx: &mut Tx, mut ended: Vec<JobId>) -> Result<(), LedgerError> {
     while !ended.is_empty() {
         let waiting = edges(tx, "needed", &ended).await?;
-        let waiting: Vec<JobId> = waiting.into_iter().map(|(job, _)| job).collect::<HashSet<_>>().into_iter().collect();
+        let waiting: Vec<JobId> =
+            waiting.into_iter().map(|(job, _)| job).collect::<BTreeSet<_>>().into_iter().collect();
         ended = resolve(tx, &waiting).await?;
     }
     Ok(())

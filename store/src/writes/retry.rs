@@ -6,8 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use messages::JobId;
+use seams::chance;
 use sqlx::QueryBuilder;
-use uuid::Uuid;
 
 use crate::LedgerError;
 use crate::from_row::from_row;
@@ -77,7 +77,7 @@ pub(crate) async fn again(tx: &mut Tx, job: JobId) -> Result<Option<JobId>, Ledg
     }
     let edges = edges(tx, &jobs).await?;
     let again = renew(newest, &jobs, &edges);
-    let fresh: HashMap<&str, JobId> = again.iter().map(|job| (job.id.as_str(), JobId(Uuid::now_v7()))).collect();
+    let fresh: HashMap<&str, JobId> = again.iter().map(|job| (job.id.as_str(), JobId(chance::ordered_id()))).collect();
     let waiting = jobs.iter().filter(|job| job.state == "waiting").map(|job| job.id.clone()).collect();
     insert(tx, &again, &fresh, &waiting, &edges).await?;
     Ok(fresh.get(newest.id.as_str()).copied())

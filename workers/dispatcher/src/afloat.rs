@@ -3,13 +3,13 @@
 //! The window counts these. It is an opinion about the broker, so it is set right from the ledger from
 //! time to time; what happens while the ledger is being read is remembered and wins.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use messages::{JobId, PoolName};
 
 #[derive(Debug, Default)]
 pub(crate) struct Afloat {
-    jobs: HashMap<JobId, Place>,
+    jobs: BTreeMap<JobId, Place>,
     counts: HashMap<PoolName, usize>,
     /// What was claimed since [`Afloat::begin_review`].
     landed: Option<HashSet<JobId>>,
@@ -20,6 +20,8 @@ struct Place {
     pool: PoolName,
     /// Whether the ledger knows of the publication.
     marked: bool,
+    /// For how many own ticks it has been afloat, as far as this term knows.
+    ticks: u32,
 }
 
 impl Afloat {
@@ -27,7 +29,7 @@ impl Afloat {
     pub(crate) fn insert(&mut self, job: JobId, pool: PoolName, marked: bool) {
         self.remove(job);
         *self.counts.entry(pool.clone()).or_default() += 1;
-        self.jobs.insert(job, Place { pool, marked });
+        self.jobs.insert(job, Place { pool, marked, ticks: 0 });
     }
 
     /// The copy was claimed, or never went out.
@@ -43,6 +45,16 @@ impl Afloat {
         if let Some(count) = self.counts.get_mut(&place.pool) {
             *count -= 1;
         }
+    }
+
+    /// One own tick passed.
+    pub(crate) fn tick(&mut self) {
+        self.jobs.values_mut().for_each(|place| place.ticks = place.ticks.saturating_add(1));
+    }
+
+    /// For how many own ticks the job has been afloat; `None`: it is not.
+    pub(crate) fn ticks(&self, job: JobId) -> Option<u32> {
+        self.jobs.get(&job).map(|place| place.ticks)
     }
 
     pub(crate) fn has(&self, job: JobId) -> bool {
@@ -80,15 +92,21 @@ impl Afloat {
     /// What the ledger knew as published. Publications that it does not know of yet stay counted.
     pub(crate) fn end_review(&mut self, published: impl IntoIterator<Item = (JobId, PoolName)>) {
         let landed = self.landed.take().unwrap_or_default();
-        let unmarked: Vec<_> = std::mem::take(&mut self.jobs).into_iter().filter(|(_, place)| !place.marked).collect();
+        let before = std::mem::take(&mut self.jobs);
         self.counts.clear();
         for (job, pool) in published {
             if !landed.contains(&job) {
                 self.insert(job, pool, true);
             }
         }
-        for (job, place) in unmarked {
-            self.insert(job, place.pool, false);
+        for (job, place) in before {
+            if !place.marked {
+                self.insert(job, place.pool, false);
+            }
+            // To be read again makes nothing younger.
+            if let Some(now) = self.jobs.get_mut(&job) {
+                now.ticks = place.ticks;
+            }
         }
     }
 }
@@ -108,6 +126,7 @@ mod tests {
         for name in ["claimed", "purged", "waiting"] {
             afloat.insert(job(name), pool.clone(), true);
         }
+        afloat.tick();
         afloat.begin_review();
         afloat.land(job("claimed"));
         afloat.insert(job("just published"), pool.clone(), false);
@@ -116,5 +135,7 @@ mod tests {
         assert!(!afloat.has(job("purged")));
         assert!(afloat.has(job("waiting")) && afloat.has(job("just published")));
         assert_eq!((afloat.count(&pool), afloat.len()), (2, 2));
+        assert_eq!(afloat.ticks(job("waiting")), Some(1), "to be read again makes it no younger");
+        assert_eq!(afloat.ticks(job("just published")), Some(0));
     }
 }

@@ -120,6 +120,7 @@ pub(crate) async fn answer(desk: &Arc<Desk>, beats: Vec<(Delivery, Beat)>) -> Re
     }
     let mut deliveries = Vec::with_capacity(beats.len());
     let mut seen = Vec::new();
+    let mut leads = false;
     for (delivery, beat) in beats {
         deliveries.push(delivery);
         let judgement = {
@@ -131,6 +132,12 @@ pub(crate) async fn answer(desk: &Arc<Desk>, beats: Vec<(Delivery, Beat)>) -> Re
             Heard::Former => warn!(runner = %beat.runner, "beat of a former life: are there two runners of this name?"),
             Heard::NewLife => info!(runner = %beat.runner, pool = %beat.pool, slots = beat.slots, "runner heard"),
             Heard::Now => debug!(runner = %beat.runner, sequence = beat.sequence, "beat"),
+        }
+        // Orders come from the board, and that of a dispatcher that was followed meanwhile is out of date: it
+        // would call void what its successor has granted, and let run on what its successor has given away.
+        if !leads && !judgement.answer.orders.is_empty() {
+            desk.ledger.renew(desk.epoch).await?;
+            leads = true;
         }
         desk.send(&Topic::Runner(beat.runner.clone()), &judgement.answer);
         judgement.check.into_iter().for_each(|attempt| desk.check_log(attempt));

@@ -139,6 +139,7 @@ impl Board {
         });
         let ended = ended.collect();
         let given_up = self.logbook.tick();
+        self.afloat.tick();
         self.until_reconcile -= 1;
         let reconcile = self.until_reconcile == 0;
         if reconcile {

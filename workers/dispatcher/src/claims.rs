@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use broker::Delivery;
 use messages::{AttemptToken, Claim, ClaimAnswer, DropReason, Envelope, MessageId};
+use seams::{Defect, chance, planted};
 use store::{ClaimDecision, ClaimRequest, LedgerError};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
-use uuid::Uuid;
 
+use crate::collect;
 use crate::desk::Desk;
 use crate::heralds::Heralds;
 use crate::leases::{Proof, Terms};
@@ -59,8 +60,7 @@ fn request(claim: &Claim) -> ClaimRequest {
         job: claim.job,
         runner: claim.runner.clone(),
         incarnation: claim.incarnation,
-        // From the thread's generator, which is a cryptographic one that the system seeds.
-        token: AttemptToken::from_random(rand::random()),
+        token: AttemptToken::from_random(chance::secret()),
     }
 }
 
@@ -69,6 +69,11 @@ async fn hand_out(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>, decisions: V
         .into_iter()
         .zip(decisions)
         .map(async |((delivery, claim), decision)| {
+            let decision = if planted(Defect::CopyWithoutProbe) && claim.redelivered {
+                take_at_once(desk, &claim, decision).await
+            } else {
+                decision
+            };
             if let Ok(question) = &delivery.envelope
                 && !is_parked(desk, &claim, question, &decision)
             {
@@ -79,6 +84,17 @@ async fn hand_out(desk: &Arc<Desk>, claims: Vec<(Delivery, Claim)>, decisions: V
         })
         .collect();
     futures::future::join_all(replies).await;
+}
+
+/// The defect `CopyWithoutProbe`: whoever holds the job counts as gone.
+async fn take_at_once(desk: &Desk, claim: &Claim, decision: ClaimDecision) -> ClaimDecision {
+    let holder = desk.board().leases.holder_of(claim.job).map(|(attempt, _, _)| attempt);
+    let Some(attempt) = holder.filter(|_| matches!(decision, ClaimDecision::Drop(DropReason::HeldElsewhere))) else {
+        return decision;
+    };
+    let lost = collect::record_loss(desk, claim.job, attempt, store::LossCause::RunnerLost, "planted").await;
+    let again = desk.ledger.claim(desk.epoch, vec![request(claim)]).await;
+    lost.ok().and(again.ok()).and_then(|mut decisions| decisions.pop()).unwrap_or(decision)
 }
 
 /// Whether the answer waits until it is clear what has become of the job's holder.
@@ -141,7 +157,7 @@ fn note(desk: &Desk, claim: &Claim, decision: ClaimDecision, heralds: &Heralds) 
 }
 
 async fn reply(desk: &Desk, question: &Envelope, answer: ClaimAnswer) {
-    match Envelope::of(&answer, MessageId(Uuid::new_v4())) {
+    match Envelope::of(&answer, MessageId(chance::id())) {
         Ok(mut envelope) => {
             envelope.correlation_id.clone_from(&question.correlation_id);
             if let Err(cause) = desk.broker.reply(question, envelope).await {

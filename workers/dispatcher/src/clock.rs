@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use broker::{Exchange, Outgoing, PublishError, Topic};
 use messages::{AttemptOrder, Envelope, MessageId, Order, Tick};
+use seams::{Defect, planted};
 use store::LossCause;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, warn};
@@ -26,6 +27,9 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
             _ = pace.tick() => {}
         }
         let tick = Tick { incarnation: desk.life, number };
+        if planted(Defect::LeaseByTimer) {
+            came_back(&desk, &tick).await?;
+        }
         let id = MessageId::of(&["tick", &desk.life.to_string(), &number.to_string()]);
         let envelope = match Envelope::of(&tick, id) {
             Ok(envelope) => envelope,
@@ -35,6 +39,7 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
             }
         };
         let sent = tokio::select! {
+            biased;
             () = desk.stop.cancelled() => return Ok(()),
             sent = desk.broker.publish(Outgoing::new(Exchange::Results, Topic::Tick.key(), envelope)) => sent,
         };

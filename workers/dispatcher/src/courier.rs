@@ -54,6 +54,7 @@ pub(crate) async fn run(desk: Arc<Desk>, mut letters: mpsc::Receiver<Outgoing>) 
             sleep(LAST_CHANCE).await;
         };
         let results = tokio::select! {
+            biased;
             results = desk.broker.publish_all(std::mem::take(&mut batch)) => results,
             () = stopping => return Ok(()),
         };

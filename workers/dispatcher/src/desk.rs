@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker::{Broker, Exchange, Outgoing, Topic};
 use messages::{Envelope, Incarnation, JobId, Message, MessageId, RunnerName};
+use seams::chance;
 use store::{Epoch, Ledger};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
-use uuid::Uuid;
 
 use crate::Settings;
 use crate::board::Board;
@@ -68,8 +68,8 @@ impl Desk {
             broker,
             ledger,
             epoch,
-            life: Incarnation(Uuid::new_v4()),
-            probes: Incarnation(Uuid::new_v4()),
+            life: Incarnation(chance::id()),
+            probes: Incarnation(chance::id()),
             stop,
             board: Mutex::new(board),
             publisher: Notify::new(),
@@ -141,7 +141,7 @@ impl Desk {
     /// Sends a control message some time soon, or never: each is repeated by a beat's answer or a repeated
     /// announcement, so none is worth a wait on the way of claims.
     pub(crate) fn send<M: Message>(&self, to: &Topic, message: &M) {
-        match Envelope::of(message, MessageId(Uuid::new_v4())) {
+        match Envelope::of(message, MessageId(chance::id())) {
             Ok(envelope) => self.courier.take(Outgoing::new(Exchange::Control, to.key(), envelope)),
             Err(cause) => error!(%cause, kind = M::KIND, "a control message could not be packed"),
         }

@@ -3,7 +3,7 @@
 //! One transaction for all that has gathered. A commit that was recorded before is recorded again
 //! without effect, so a repeat is only answered. Knows nothing of runners.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use broker::{Delivery, Queue, Topic};
 use messages::{
     CommitSeen, ErroredKind, ErroredReason, MessageId, ObserverName, PipelineSource, Recorded, RefusedCommit,
 };
+use seams::{Defect, chance, planted};
 use store::{Intake, LedgerError, NewBuild, NewJob, Policy, RetryPolicy};
 use tracing::{debug, error, info};
 
@@ -46,6 +47,9 @@ async fn take_in(desk: &Arc<Desk>, batch: Vec<Delivery>) -> Result<(), Halt> {
         return Ok(());
     }
     let seen = commits.iter().map(|(_, seen)| seen.clone()).collect();
+    if planted(Defect::CommitAckedBeforeLedger) {
+        ack_all(std::mem::take(&mut commits).into_iter().map(|(delivery, _)| delivery)).await;
+    }
     match record(desk, seen).await {
         Ok(()) => {
             ack_all(commits.into_iter().map(|(delivery, _)| delivery)).await;
@@ -68,7 +72,7 @@ async fn take_in(desk: &Arc<Desk>, batch: Vec<Delivery>) -> Result<(), Halt> {
 
 /// Plans and records; afterwards the observers may forget.
 async fn record(desk: &Arc<Desk>, commits: Vec<CommitSeen>) -> Result<(), LedgerError> {
-    let mut answers: HashMap<ObserverName, Vec<MessageId>> = HashMap::new();
+    let mut answers: BTreeMap<ObserverName, Vec<MessageId>> = BTreeMap::new();
     for seen in &commits {
         answers.entry(seen.observer.clone()).or_default().push(seen.message_id());
     }
@@ -105,7 +109,7 @@ async fn plan_all(commits: Vec<CommitSeen>) -> Vec<NewBuild> {
         return plan_each(commits);
     }
     let kept = commits.clone();
-    tokio::task::spawn_blocking(move || plan_each(commits)).await.unwrap_or_else(|_| plan_each(kept))
+    chance::blocking(move || plan_each(commits)).await.unwrap_or_else(|_| plan_each(kept))
 }
 
 fn plan(seen: CommitSeen) -> NewBuild {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use broker::Broker;
+use seams::chance;
 use store::{Epoch, Ledger, LedgerError};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ pub(crate) async fn run(
         info!(epoch = epoch.0, "leading");
         settings.pulse.beats();
         let ended = tokio::select! {
+            biased;
             () = hold(&ledger, epoch) => Ended::Deposed,
             ended = work(&settings, &broker, &ledger, epoch, &stop, &mut pause) => ended,
         };
@@ -83,8 +85,9 @@ impl Default for Pause {
 impl Pause {
     async fn wait(&mut self, stop: &CancellationToken) {
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
-            () = sleep(self.next.mul_f64(rand::random_range(0.5..1.0))) => {}
+            () = sleep(self.next.mul_f64(chance::jitter())) => {}
         }
         self.next = (self.next * 2).min(LONGEST_PAUSE);
     }
@@ -109,6 +112,7 @@ async fn await_lead(name: &str, ledger: &Ledger, stop: &CancellationToken) -> Re
             told = Some(obstacle);
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(None),
             () = sleep(ASK_EVERY) => {}
         }
@@ -126,6 +130,7 @@ async fn await_repair(ledger: &Ledger, stop: &CancellationToken) {
         }
         let pause = READ_AGAIN.max(begun.elapsed() * 10);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = sleep(pause) => if found.is_ok() { return },
         }

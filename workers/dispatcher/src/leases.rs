@@ -4,7 +4,7 @@
 //! beats: time passes only while everything before it has been read. A dispatcher that was frozen or
 //! cut off can therefore never blame a runner for its own silence.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use messages::{AttemptNumber, AttemptToken, Incarnation, JobId, RunnerName};
 use store::{LossCause, Running};
@@ -12,7 +12,7 @@ use store::{LossCause, Running};
 use crate::settled::AttemptKey;
 
 pub(crate) struct Leases {
-    held: HashMap<JobId, Lease>,
+    held: BTreeMap<JobId, Lease>,
     /// How many each runner has; kept beside `held`, for it is asked at every publication.
     counts: HashMap<RunnerName, usize>,
     full: u32,
@@ -61,7 +61,7 @@ impl Lease {
 impl Leases {
     /// `full` is the length of a lease in ticks.
     pub(crate) fn new(full: u32) -> Self {
-        Self { held: HashMap::new(), counts: HashMap::new(), full }
+        Self { held: BTreeMap::new(), counts: HashMap::new(), full }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -3,7 +3,7 @@
 //! A log never gates a verdict: what is missing after the end is asked for with the order `recorded`,
 //! until the runner's patience and ours ([`PATIENCE`]) are over. Must not know the files.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use messages::{AttemptToken, MAX_TEST_PIECES, RunnerName};
@@ -18,7 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const STALLED: u64 = 2;
 
 pub(crate) struct Logbook {
-    entries: HashMap<AttemptKey, Entry>,
+    entries: BTreeMap<AttemptKey, Entry>,
     patience: u32,
     now: u64,
 }
@@ -72,7 +72,7 @@ pub(crate) enum Want {
 impl Logbook {
     /// `patience` is [`PATIENCE`] in ticks.
     pub(crate) fn new(patience: u32) -> Self {
-        Self { entries: HashMap::new(), patience, now: 0 }
+        Self { entries: BTreeMap::new(), patience, now: 0 }
     }
 
     fn entry(&mut self, attempt: AttemptKey) -> &mut Entry {

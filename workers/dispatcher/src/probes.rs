@@ -10,10 +10,10 @@ use std::sync::Arc;
 use broker::{Exchange, Link, Outgoing, PublishError, Topic};
 use futures::future::join_all;
 use messages::{Claim, Envelope, MessageId, Probe, RunnerName, Tick};
+use seams::chance;
 use store::LossCause;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
-use uuid::Uuid;
 
 use crate::desk::Desk;
 use crate::settled::AttemptKey;
@@ -114,7 +114,7 @@ async fn send_behind_everything(desk: &Desk, number: u64) {
 async fn probe(desk: &Desk, runners: &[RunnerName]) -> Vec<(RunnerName, Found)> {
     let mut letters = Vec::with_capacity(runners.len());
     for runner in runners {
-        match Envelope::of(&Probe {}, MessageId(Uuid::new_v4())) {
+        match Envelope::of(&Probe {}, MessageId(chance::id())) {
             Ok(envelope) => {
                 letters.push(Outgoing::new(Exchange::Control, Topic::Runner(runner.clone()).key(), envelope));
             }

@@ -3,12 +3,13 @@
 //! Rung by whatever makes room or work: intake, claims, ended attempts, beats, confirms. Serial, so that
 //! no job is published twice by two rounds; a round waits for the broker and never for the ledger's disk.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Exchange, Outgoing, PublishError};
 use messages::{Envelope, Job, JobId, PoolName};
+use seams::{Defect, planted};
 use store::Unpublished;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -143,10 +144,13 @@ async fn publish(
     if sent.is_empty() {
         return Ok(false);
     }
+    if planted(Defect::MarkedBeforeConfirm) {
+        desk.mark(sent.iter().map(|(job, _)| *job).collect()).await;
+    }
     let results = desk.broker.publish_all(outgoing).await;
     let mut confirmed = Vec::with_capacity(sent.len());
     let mut undeclared = HashSet::new();
-    let mut failed: HashMap<PoolName, PublishError> = HashMap::new();
+    let mut failed: BTreeMap<PoolName, PublishError> = BTreeMap::new();
     for ((job, pool), result) in sent.into_iter().zip(results) {
         match result {
             Ok(()) => {
@@ -200,6 +204,7 @@ pub(crate) async fn mark(desk: Arc<Desk>, mut confirmed: mpsc::Receiver<Vec<JobI
             jobs = confirmed.recv() => jobs.unwrap_or_default(),
         };
         tokio::select! {
+            biased;
             () = desk.stop.cancelled() => {}
             () = sleep(MARK_AFTER) => {}
         }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Queue;
-use jiff::Timestamp;
 use messages::{JobId, PoolName};
+use seams::{Defect, planted};
 use store::{Published, Unpublish};
 use tracing::{debug, warn};
 
@@ -45,13 +45,14 @@ async fn reconcile(desk: &Arc<Desk>) -> Result<(), Halt> {
     let published = desk.ledger.published().await?;
     desk.board().afloat.end_review(published.iter().map(|p| (p.job, p.pool.clone())));
     let ready = measure(desk, &published).await;
-    let patience = desk.settings.reconcile_every / 2;
+    let patience = desk.settings.ticks(desk.settings.reconcile_every / 2);
+    let longest = desk.settings.ticks(LONGEST);
     let lost = {
         let board = desk.board();
-        let is_held = |job| board.roster.holds(job) || !board.afloat.has(job);
-        lost(&published, &ready, is_held, Timestamp::now(), patience)
+        let waited = |job| board.afloat.ticks(job).filter(|_| !board.roster.holds(job));
+        lost(&published, &ready, waited, (patience, longest))
     };
-    if !lost.is_empty() {
+    if !lost.is_empty() && !planted(Defect::LostJobsUnnoticed) {
         warn!(jobs = lost.len(), "published jobs are in no queue; they are published again");
         desk.ledger.mark_unpublished(desk.epoch, Unpublish::Jobs(lost.clone())).await?;
         let mut board = desk.board();
@@ -78,20 +79,19 @@ async fn measure(desk: &Desk, published: &[Published]) -> HashMap<PoolName, u64>
 }
 
 /// Which published jobs the broker has lost: their queue is empty, nobody holds them, and they had time
-/// to be delivered and claimed; twice as much after each publication.
+/// to be delivered and claimed; twice as much after each publication. That time is counted in own ticks
+/// (`waited`; `None`: it is held): a clock on the wall that is set back would leave them lost until it has
+/// caught up, and one that is set forward would flood the queue.
 fn lost(
     published: &[Published],
     ready: &HashMap<PoolName, u64>,
-    is_held: impl Fn(JobId) -> bool,
-    now: Timestamp,
-    patience: Duration,
+    waited: impl Fn(JobId) -> Option<u32>,
+    (patience, longest): (u32, u32),
 ) -> Vec<JobId> {
     let is_lost = |job: &&Published| {
         let doublings = job.publications.saturating_sub(1).min(16);
-        let wait = patience.saturating_mul(1 << doublings).min(LONGEST);
-        // A clock that was set back makes this negative: then it waits, and never floods.
-        let since = Duration::try_from(now.duration_since(job.published_at)).unwrap_or_default();
-        ready.get(&job.pool) == Some(&0) && since >= wait && !is_held(job.job)
+        let wait = patience.saturating_mul(1 << doublings).min(longest);
+        ready.get(&job.pool) == Some(&0) && waited(job.job).is_some_and(|waited| waited >= wait)
     };
     published.iter().filter(is_lost).map(|job| job.job).collect()
 }

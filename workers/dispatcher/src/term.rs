@@ -68,6 +68,7 @@ pub(crate) async fn run(
     desk.wake_publisher();
 
     let first = tokio::select! {
+        biased;
         () = stop.cancelled() => Ok(()),
         ended = parts.join_next() => verdict(ended),
     };

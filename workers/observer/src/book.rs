@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use messages::{MessageId, RepositoryName};
+use seams::{Defect, planted};
 
 use crate::walk::{Move, Sighting, Update};
 
@@ -38,7 +39,7 @@ struct PendingMove {
 
 /// The announcements of one repository.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub struct Book {
     repository: RepositoryName,
     patience: Duration,
     moves: VecDeque<PendingMove>,
@@ -53,28 +54,30 @@ pub(crate) struct Book {
 
 impl Book {
     /// `patience` is how long the first answer to an announcement is waited for.
-    pub(crate) fn new(repository: RepositoryName, patience: Duration) -> Self {
+    pub fn new(repository: RepositoryName, patience: Duration) -> Self {
         let (moves, queue, open, order) = (VecDeque::new(), VecDeque::new(), HashMap::new(), BTreeMap::new());
         Self { repository, patience, moves, first: 0, queue, open, order, next: 0 }
     }
 
-    pub(crate) fn add(&mut self, new: Move) {
+    /// Takes a move in; its commits are announced when it is their turn.
+    pub fn add(&mut self, new: Move) {
         let number = self.first + self.moves.len() as u64;
         self.moves.push_back(PendingMove { updates: new.updates, open: new.sightings.len() });
         self.queue.extend(new.sightings.into_iter().map(|sighting| (number, sighting)));
     }
 
     /// Commits that are waiting for their first announcement.
-    pub(crate) fn backlog(&self) -> usize {
+    pub fn backlog(&self) -> usize {
         self.queue.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether every move is done.
+    pub fn is_empty(&self) -> bool {
         self.moves.is_empty()
     }
 
     /// At most `most` announcements to make now, oldest first.
-    pub(crate) fn due(&mut self, now: Instant, most: usize) -> Vec<(MessageId, Sighting)> {
+    pub fn due(&mut self, now: Instant, most: usize) -> Vec<(MessageId, Sighting)> {
         while self.open.len() < WINDOW {
             let Some((number, sighting)) = self.queue.pop_front() else { break };
             let id = id_of(&self.repository, &sighting);
@@ -100,13 +103,16 @@ impl Book {
     }
 
     /// When the next announcement is due, if any is open.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
+    pub fn next_due(&self) -> Option<Instant> {
         self.open.values().map(|open| open.due).min()
     }
 
     /// It lies in the queue: wait for the answer, each time longer, so that a dispatcher that is away
     /// for hours does not find the same commit a thousand times.
-    pub(crate) fn published(&mut self, id: MessageId, now: Instant) {
+    pub fn published(&mut self, id: MessageId, now: Instant) {
+        if planted(Defect::CursorBeforeRecorded) {
+            self.settle(id);
+        }
         if let Some(open) = self.open.get_mut(&id) {
             open.due = now + open.wait;
             open.announced = true;
@@ -115,7 +121,7 @@ impl Book {
     }
 
     /// It could not be published or read: try again after `wait`.
-    pub(crate) fn postponed(&mut self, id: MessageId, now: Instant, wait: Duration) {
+    pub fn postponed(&mut self, id: MessageId, now: Instant, wait: Duration) {
         if let Some(open) = self.open.get_mut(&id) {
             open.due = now + wait;
             open.announced = false;
@@ -123,7 +129,7 @@ impl Book {
     }
 
     /// The commit was not found; returns how many times by now.
-    pub(crate) fn missing(&mut self, id: MessageId) -> u32 {
+    pub fn missing(&mut self, id: MessageId) -> u32 {
         self.open.get_mut(&id).map_or(0, |open| {
             open.missing += 1;
             open.missing
@@ -131,21 +137,21 @@ impl Book {
     }
 
     /// Answers may have been lost: announce everything again now.
-    pub(crate) fn all_due(&mut self, now: Instant) {
+    pub fn all_due(&mut self, now: Instant) {
         for open in self.open.values_mut() {
             (open.due, open.wait) = (now, self.patience);
         }
     }
 
     /// What could not be announced is tried again now.
-    pub(crate) fn hurry(&mut self, now: Instant) {
+    pub fn hurry(&mut self, now: Instant) {
         for open in self.open.values_mut().filter(|open| !open.announced) {
             open.due = open.due.min(now);
         }
     }
 
     /// It is recorded, or never will be. Returns what it was, if it was open here.
-    pub(crate) fn settle(&mut self, id: MessageId) -> Option<Sighting> {
+    pub fn settle(&mut self, id: MessageId) -> Option<Sighting> {
         let open = self.open.remove(&id)?;
         self.order.retain(|_, other| *other != id);
         for number in open.moves {
@@ -159,7 +165,7 @@ impl Book {
 
     /// What the cursor may take over: the updates of all moves at the front that are done, if there are
     /// any. The first sight of an empty repository is such a move too, without an update.
-    pub(crate) fn finished(&mut self) -> Option<Vec<Update>> {
+    pub fn finished(&mut self) -> Option<Vec<Update>> {
         let mut updates = None;
         while let Some(done) = self.moves.pop_front_if(|first| first.open == 0) {
             self.first += 1;

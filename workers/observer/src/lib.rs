@@ -41,10 +41,11 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::error;
 use uuid::Uuid;
 
+pub use book::Book;
 pub use error::{ObserverError, Problem, RepositoryError, StateFileError};
 pub use once::{AnnouncedTip, OnceReport, announce_tips_once};
 pub use resolve::{Location, Watched, resolve};
-pub use walk::Depth;
+pub use walk::{Depth, Move, Sighting, Update};
 
 use file_watch::FileWatches;
 use lock::FolderLock;

@@ -44,25 +44,41 @@ impl Bounds {
 
 /// What becomes of the cursor when a move is recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Update {
-    Set { ref_name: RefName, commit: CommitId },
-    Forget { ref_name: RefName },
+pub enum Update {
+    /// Everything up to this commit is recorded.
+    Set {
+        /// The ref.
+        ref_name: RefName,
+        /// Its tip.
+        commit: CommitId,
+    },
+    /// The ref is gone.
+    Forget {
+        /// The ref.
+        ref_name: RefName,
+    },
 }
 
 /// One commit to announce.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sighting {
-    pub(crate) ref_name: RefName,
-    pub(crate) commit: CommitId,
-    pub(crate) arrival: Arrival,
-    pub(crate) skipped_before: u64,
+pub struct Sighting {
+    /// Where it was seen.
+    pub ref_name: RefName,
+    /// Which commit.
+    pub commit: CommitId,
+    /// How it came there.
+    pub arrival: Arrival,
+    /// Older commits of the same move that are left out.
+    pub skipped_before: u64,
 }
 
 /// Commits that stand or fall together: the cursor takes the updates when all are recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Move {
-    pub(crate) sightings: Vec<Sighting>,
-    pub(crate) updates: Vec<Update>,
+pub struct Move {
+    /// The commits, oldest first.
+    pub sightings: Vec<Sighting>,
+    /// What the cursor takes then.
+    pub updates: Vec<Update>,
 }
 
 /// What happened to a ref since the last look.

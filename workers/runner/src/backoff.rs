@@ -22,7 +22,7 @@ impl Backoff {
     }
 
     pub(crate) async fn wait(&mut self) {
-        let wait = self.next.mul_f64(rand::random_range(0.5..=1.0));
+        let wait = self.next.mul_f64(seams::chance::jitter());
         self.next = (self.next * 2).min(self.longest);
         tokio::time::sleep(wait).await;
     }

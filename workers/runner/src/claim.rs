@@ -53,7 +53,7 @@ pub(crate) async fn ask(context: &Context, job: &Job, redelivered: bool) -> Answ
 }
 
 async fn question(context: &Context, claim: &Claim) -> Result<ClaimAnswer, String> {
-    let id = MessageId(uuid::Uuid::new_v4());
+    let id = MessageId(seams::chance::id());
     let envelope = Envelope::of(claim, id).map_err(|cause| cause.to_string())?;
     let outgoing = Outgoing::new(Exchange::Results, Topic::Claim(context.name.clone()).key(), envelope);
     let answer = context.broker.request(outgoing, PATIENCE).await.map_err(|cause| cause.to_string())?;

@@ -117,7 +117,7 @@ impl Context {
         broker: Broker,
         hands: Arc<dyn Hands>,
     ) -> Self {
-        let incarnation = Incarnation(uuid::Uuid::new_v4());
+        let incarnation = Incarnation(seams::chance::id());
         Self {
             slots: Arc::new(Semaphore::new(usize::from(settings.slots))),
             settings,

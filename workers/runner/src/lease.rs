@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use broker::Delivery;
-use jiff::Timestamp;
 use messages::{Envelope, ErroredKind, Finished, HandBack, Job, JobId, LEASH, Malformed, Outcome, StepResult};
+use seams::chance;
 use tokio::sync::watch;
 
 use crate::claim::{self, Answer};
@@ -85,7 +85,7 @@ async fn hold(context: Arc<Context>, job: Job) {
 
 /// `asked`: when the question was sent that was answered with the ticket.
 async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, asked: Moment, prepared: Box<dyn Prepared>) {
-    let started_at = Timestamp::now();
+    let started_at = chance::now();
     let this = Attempt::new(context.hands.keep(job.id, ticket.attempt), job.spec.exclusive.then(|| asked.after(LEASH)));
     context.attempts().insert(job.id, this.clone());
     context.holdings().started(job.id, ticket.clone());
@@ -124,7 +124,7 @@ async fn run(context: &Arc<Context>, job: Job, ticket: Ticket, asked: Moment, pr
                 outcome,
                 steps: fitting(steps),
                 started_at,
-                finished_at: Timestamp::now(),
+                finished_at: chance::now(),
                 log_length,
                 log_sha256,
                 test_pieces: this.kept.test_pieces(),

@@ -6,6 +6,8 @@ use std::time::Duration;
 use broker::{Exchange, Outgoing, Topic};
 use messages::{Envelope, Finished, HandBack, JobId, Malformed, TestResults};
 
+use seams::{Defect, planted};
+
 use crate::backoff::Backoff;
 use crate::context::{Attempt, Context};
 
@@ -36,6 +38,12 @@ pub(crate) async fn report(context: Arc<Context>, job: JobId, attempt: Arc<Attem
                 tracing::warn!(%job, %cause, "result not safe on disk; the broker has it");
             }
         };
+        if planted(Defect::JobAckedBeforeConfirm) && is_result {
+            let delivery = context.holdings().take_delivery(job);
+            if let Some(delivery) = delivery {
+                delivery.ack().await;
+            }
+        }
         tokio::join!(send(&context, job, &parcel), on_disk);
         loop {
             context.holdings().reported(job);
@@ -43,6 +51,9 @@ pub(crate) async fn report(context: Arc<Context>, job: JobId, attempt: Arc<Attem
             let delivery = if is_result { context.holdings().take_delivery(job) } else { None };
             if let Some(delivery) = delivery {
                 delivery.ack().await;
+            }
+            if planted(Defect::SpoolGoneAtConfirm) {
+                attempt.kept.remove().await;
             }
             context.beat_now.notify_one();
             // The tests come after the result and never in its way: when it is missed, it goes first again.

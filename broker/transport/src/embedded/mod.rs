@@ -8,6 +8,8 @@ mod queues;
 mod routes;
 mod settle;
 mod state;
+#[cfg(feature = "weather")]
+pub(crate) mod weather;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -97,6 +97,13 @@ impl QueueState {
         Some((consumer, place, message))
     }
 
+    /// Everything that waits, in its order.
+    #[cfg(feature = "weather")]
+    pub(super) fn take_all(&mut self) -> Vec<Stored> {
+        self.bytes = 0;
+        std::mem::take(&mut self.waiting).into_values().collect()
+    }
+
     fn take_first(&mut self) -> Option<(Place, Stored)> {
         let (place, message) = self.waiting.pop_first()?;
         self.bytes -= message.content.body().len() as u64;

@@ -3,10 +3,14 @@
 //! Apart from the API beside it because here is every rule, and nothing here waits. A consumer's
 //! channel has room for all that its prefetch allows, so handing over never blocks.
 
+#[cfg(feature = "weather")]
+mod harm;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use messages::{Envelope, MAX_BODY_BYTES, Malformed};
+use seams::{Defect, planted};
 use tokio::sync::{mpsc, oneshot};
 
 use super::queues::{ConsumerId, Content, Place, QueueName, QueueState, Stored};
@@ -134,7 +138,7 @@ impl State {
         death: Option<&Death>,
     ) -> Result<(), PublishError> {
         let names = self.routes.of(exchange, key);
-        if names.is_empty() {
+        if names.is_empty() && !planted(Defect::NoMandatory) {
             return Err(PublishError::Unroutable { exchange: exchange.name().to_owned(), key: key.to_owned() });
         }
         let refuses = |name: &QueueName| self.queues.get(name).is_some_and(|queue| queue.refuses(content.body().len()));

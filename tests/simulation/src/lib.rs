@@ -1,0 +1,1 @@
+//! The roles in simulated time under simulated weather: see `tests/simulation.rs`. This half is empty.
