@@ -166,7 +166,7 @@ impl Injector {
         let begun = tokio::time::Instant::now();
         life.signal(Signal::TERM);
         match life.ends_within(PATIENCE).await {
-            Some(status) if ended_well(status) => {}
+            Some(status) if ended_well(status, &life.output()) => {}
             Some(status) => self.book.add(Kind::Exit, format!("{role} was told to stop and ended with {status}")),
             None => {
                 self.book.add(Kind::Exit, format!("{role} was told to stop and did not within {PATIENCE:?}"));

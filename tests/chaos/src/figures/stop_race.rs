@@ -38,11 +38,12 @@ pub async fn stop_race(settings: &Settings, times: usize, seed: u64) -> Result<F
         let mut life = worker.life().await;
         life.signal(Signal::TERM);
         let ended = life.ends_within(PATIENCE).await;
+        let well = ended.is_some_and(|status| ended_well(status, &life.output()));
         worker.start(&mut life)?;
         drop(life);
         let job = done(&site, &commit).await?;
         let lost = job.attempts.iter().any(|attempt| attempt.state == "lost");
-        let right = job.verdict.as_deref() == Some("passed") && !lost && ended.is_some_and(ended_well);
+        let right = job.verdict.as_deref() == Some("passed") && !lost && well;
         figure.case(if right { Ok(()) } else { Err(format!("after {wait:?}, runner {ended:?}: {job:?}")) });
     }
     Ok(figure)
