@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Crate, and the crates of ours that it may depend on.
-const MAY_KNOW: [(&str, &[&str]); 17] = [
+const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("messages", &[]),
     ("broker", &["messages", "seams"]),
     ("pipeline", &["messages"]),
@@ -18,10 +18,11 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("fuzz", &["messages", "broker", "pipeline", "observer", "dispatcher", "runner", "reports", "dashboard"]),
     ("fault-proxy", &[]),
     ("proof", &[]),
-    ("chaos", &["rabbit-node", "fault-proxy", "proof"]),
+    ("drill", &["broker", "fault-proxy", "proof"]),
+    ("chaos", &["rabbit-node", "drill", "fault-proxy", "proof"]),
     ("seams", &[]),
     ("simulation", &[]),
-    ("thump", &["messages", "broker", "pipeline", "store", "observer", "dispatcher", "runner", "dashboard"]),
+    ("thump", &["messages", "broker", "pipeline", "store", "observer", "dispatcher", "runner", "dashboard", "drill"]),
 ];
 
 /// Crate, and libraries that it must not touch: the nouns know no I/O, the decider no git, and so on.

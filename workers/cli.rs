@@ -42,6 +42,11 @@ pub(crate) enum Command {
     /// Role: run jobs; start as many as you like
     #[command(after_help = "Example:\n  thump run --slots 4 --broker amqp://user:password@broker/thump")]
     Run(RunOptions),
+    /// Prove the promises on this machine: run small jobs under faults, and count what was lost, doubled or stuck
+    #[command(
+        after_help = "Examples:\n  thump drill                                   one process with the broker inside, under bad weather\n  thump drill --broker amqp://user:password@host/drill   processes over an EMPTY virtual host of a RabbitMQ\n  thump drill --seed 7                          the same faults again\n\nExit codes: 0 every promise kept, 1 one was broken (the logs are kept), 2 usage"
+    )]
+    Drill(DrillOptions),
     /// Check a pipeline file
     Check(CheckOptions),
     /// Show the settings and where each comes from
@@ -155,10 +160,40 @@ pub(crate) struct UpOptions {
     pub(crate) serve: ServeOptions,
     #[command(flatten)]
     pub(crate) runner: RunnerOptions,
+    /// For drills: the embedded broker has a bad weather of this seed
+    #[arg(long, hide = true, value_name = "SEED")]
+    pub(crate) weather: Option<u64>,
     /// Test the current tips, print the verdicts and exit: 0 if all are good, 1 if not, 3 if there is nothing
     /// to test or a repository cannot be read
     #[arg(long)]
     pub(crate) once: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct DrillOptions {
+    #[command(flatten)]
+    pub(crate) broker: BrokerOption,
+    /// How many jobs, at least
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) jobs: u32,
+    /// How many faults, besides those of the weather
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) faults: u32,
+    /// From the first fault to the last one, in seconds
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// How many runners; on the embedded broker only their slots count
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) runners: u16,
+    /// How many jobs each of them runs at once
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) slots: u16,
+    /// The same seed plans the same faults [default: a new one each time]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args, Clone)]

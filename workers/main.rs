@@ -2,6 +2,7 @@
 
 mod cli;
 mod client;
+mod drills;
 mod exit;
 mod inspect;
 mod logging;
@@ -43,6 +44,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Observe(options) => roles::observe(options).await,
         Command::Dispatch(options) => roles::dispatch(options).await,
         Command::Run(options) => roles::run(options).await,
+        Command::Drill(options) => drills::run(options).await,
         Command::Check(options) => inspect::check(&options),
         Command::Config(options) => inspect::config(&options),
         Command::Completions(options) => inspect::completions(&options),

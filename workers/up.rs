@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use broker::{Broker, Embedded};
+use broker::{Broker, Embedded, Weather};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ pub(crate) async fn run(options: UpOptions) -> Result<Exit, Exit> {
     let _lock = lock(&settings.data.value)?;
     let shutdown = Shutdown::listen().map_err(|cause| Exit::failed(format!("listen for signals: {cause}")))?;
     let ledger = open_ledger(&settings).await?;
-    let wire = Wire::new(&settings.broker.value);
+    let wire = Wire::new(&settings.broker.value, options.weather);
     let dispatching = dispatching();
     // The page looks at the dispatcher's own connection: only one that publishes is told of an alarm.
     let decider = wire.connect("dispatcher", true)?;
@@ -126,13 +126,22 @@ async fn watch(
 /// Where the roles of this process meet.
 enum Wire {
     Embedded(Embedded),
+    /// The embedded one as a drill wants it.
+    Weather(Weather),
     Rabbit(String),
 }
 
 impl Wire {
-    fn new(choice: &BrokerChoice) -> Self {
+    fn new(choice: &BrokerChoice, weather: Option<u64>) -> Self {
         match choice {
-            BrokerChoice::Embedded => Self::Embedded(Embedded::new()),
+            BrokerChoice::Embedded => match weather {
+                None => Self::Embedded(Embedded::new()),
+                Some(seed) => {
+                    let weather = Weather::new(seed);
+                    drop(tokio::spawn(drill::storm::blow(weather.clone(), seed)));
+                    Self::Weather(weather)
+                }
+            },
             BrokerChoice::Rabbit(url) => Self::Rabbit(url.clone()),
         }
     }
@@ -141,6 +150,7 @@ impl Wire {
     fn connect(&self, name: &str, declares: bool) -> Result<Broker, Exit> {
         match self {
             Self::Embedded(hub) => Ok(hub.connect(role(name, declares))),
+            Self::Weather(weather) => Ok(weather.connect(role(name, declares))),
             Self::Rabbit(url) => {
                 Broker::rabbit(url, role(name, declares)).map_err(|cause| Exit::usage(cause.to_string()))
             }

@@ -18,8 +18,8 @@ use std::time::Duration;
 use anyhow::Result;
 use chaos::bite::Net;
 use chaos::figures::{self, Figure};
-use chaos::{Options, Settings};
 use clap::{Args, Parser, Subcommand};
+use drill::{Carrier, Options, Settings};
 
 #[derive(Parser)]
 #[command(about = "Chaos at length, and the figures about faults")]
@@ -114,7 +114,7 @@ async fn main() -> ExitCode {
         What::BrokerRestart { jobs, times } => {
             judged(figures::broker_restart(&settings(), jobs, times).await, Some((5000, 5000)))
         }
-        What::StopRace { times } => judged(figures::stop_race(&settings(), times, chaos::any_seed()).await, None),
+        What::StopRace { times } => judged(figures::stop_race(&settings(), times, drill::any_seed()).await, None),
         What::Orphans { times } => judged(figures::orphans(&settings(), times).await, None),
         What::Soak { minutes, warm_up, rate } => run_soak(minutes, warm_up, rate).await,
         What::Bite => bite().await,
@@ -165,10 +165,12 @@ async fn bite() -> Result<bool> {
 }
 
 async fn run_chaos(typed: Chaos) -> Result<bool> {
-    let seed = typed.seed.unwrap_or_else(chaos::any_seed);
+    let seed = typed.seed.unwrap_or_else(drill::any_seed);
     eprintln!("seed {seed}");
     let options = Options {
         settings: Settings { runners: typed.runners, slots: typed.slots, ..settings() },
+        // `chaos` puts its own node in its place.
+        carrier: Carrier::Embedded { weather: seed },
         seed,
         jobs: typed.jobs,
         faults: typed.faults,

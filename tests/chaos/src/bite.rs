@@ -2,17 +2,20 @@
 //! program, something in one with the defect that it is for.
 
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fault_proxy::{Direction, Rule, Rules};
 use proof::faults::Role;
+use rabbit_node::Node;
 use rustix::process::Signal;
 
 use crate::figures::{self, done, job_of, living, make, started, until};
-use crate::processes::marked_below;
-use crate::site::{Settings, Site};
-use crate::{wire, work};
+use crate::node;
+use drill::processes::marked_below;
+use drill::work;
+use drill::{Settings, Site};
 
 /// How long a verdict or an ack may take that nothing is in the way of.
 const SOON: Duration = Duration::from_secs(30);
@@ -60,34 +63,34 @@ impl Net {
     }
 }
 
-async fn small(settings: &Settings) -> Result<Site> {
-    let site = Site::new(&Settings { runners: 1, slots: 1, dispatchers: 1, ..settings.clone() }).await?;
+async fn small(settings: &Settings) -> Result<(Site, Arc<Node>)> {
+    let (site, node) = node::site(&Settings { runners: 1, slots: 1, dispatchers: 1, ..settings.clone() }).await?;
     site.start().await?;
     living(&site, 1).await?;
-    Ok(site)
+    Ok((site, node))
 }
 
 /// A commit is announced; then the broker raises an alarm; then the dispatcher hears of the commit. It records it, and
 /// its ack arrives although nothing that it publishes does.
 async fn acks_under_an_alarm(settings: &Settings) -> Result<Option<String>> {
-    let site = small(settings).await?;
-    let dispatcher = site.worker(Role::Dispatcher(0));
+    let (site, node) = small(settings).await?;
+    let dispatcher = site.worker(Role::Dispatcher(0))?;
     // What the broker has for it stays on the line; it itself goes on.
-    dispatcher.proxy.set(Rules::one(Direction::ToClient, Rule::black_hole()));
+    dispatcher.proxy()?.set(Rules::one(Direction::ToClient, Rule::black_hole()));
     let text = work::job("test", None, site.folder(), "true", 0);
     let commit = site.repository.push(&[text])?.pop().context("a commit")?;
-    wire::unacked(&site.node, "thump.commits", |unacked| unacked > 0, SOON).await?.context("it is delivered")?;
-    site.node.eval("vm_memory_monitor:set_vm_memory_high_watermark(0.00000001)").await?;
-    dispatcher.proxy.heal().await;
-    let acked = wire::unacked(&site.node, "thump.commits", |unacked| unacked == 0, SOON / 2).await?;
-    site.node.eval("vm_memory_monitor:set_vm_memory_high_watermark(0.4)").await?;
+    node::unacked(&node, "thump.commits", |unacked| unacked > 0, SOON).await?.context("it is delivered")?;
+    node.eval("vm_memory_monitor:set_vm_memory_high_watermark(0.00000001)").await?;
+    dispatcher.proxy()?.heal().await;
+    let acked = node::unacked(&node, "thump.commits", |unacked| unacked == 0, SOON / 2).await?;
+    node.eval("vm_memory_monitor:set_vm_memory_high_watermark(0.4)").await?;
     done(&site, &commit).await?;
     Ok(acked.is_none().then(|| "an ack waited for the end of an alarm".to_owned()))
 }
 
 /// Somebody outside the job opened its output, and no kill of the job's tree closes that end.
 async fn an_output_that_somebody_holds(settings: &Settings) -> Result<Option<String>> {
-    let site = small(settings).await?;
+    let (site, _node) = small(settings).await?;
     let text = work::job("test", None, site.folder(), &until(&site, "go"), 0);
     let commit = site.repository.push(&[text])?.pop().context("a commit")?;
     let job = job_of(&site, &commit).await?.id;
@@ -102,7 +105,7 @@ async fn an_output_that_somebody_holds(settings: &Settings) -> Result<Option<Str
 
 /// A job leaves a process behind that has left its group and its session.
 async fn a_daemon(settings: &Settings) -> Result<Option<String>> {
-    let site = small(settings).await?;
+    let (site, _node) = small(settings).await?;
     let text = work::job("test", None, site.folder(), "setsid sleep 600 >/dev/null 2>&1 9>&- &\nsleep 0.3", 0);
     let commit = site.repository.push(&[text])?.pop().context("a commit")?;
     done(&site, &commit).await?;

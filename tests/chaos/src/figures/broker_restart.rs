@@ -6,8 +6,8 @@ use anyhow::Result;
 use futures::future::try_join_all;
 
 use super::{Figure, done, job_of, living, make, started, until};
-use crate::site::{Settings, Site};
-use crate::{wire, work};
+use drill::Settings;
+use drill::{wire, work};
 
 /// Kills the broker under so many running jobs, so many times. The times are from the moment at which it answers
 /// again to the moment at which every queue has its consumers.
@@ -18,9 +18,9 @@ use crate::{wire, work};
 pub async fn broker_restart(settings: &Settings, jobs: usize, times: usize) -> Result<Figure> {
     let mut figure = Figure::new("jobs that ran on through a broker restart; time until all consume again");
     let settings = Settings { runners: 4, slots: jobs.div_ceil(4), dispatchers: 1, ..settings.clone() };
-    let site = Site::new(&settings).await?;
+    let (site, node) = crate::node::site(&settings).await?;
     site.start().await?;
-    let url = site.node.url();
+    let url = node.url();
     for round in 0..times {
         living(&site, 4).await?;
         let go = format!("go-{round}");
@@ -28,10 +28,10 @@ pub async fn broker_restart(settings: &Settings, jobs: usize, times: usize) -> R
         let commits = site.repository.push(&vec![text; jobs])?;
         let running = try_join_all(commits.iter().map(|commit| job_of(&site, commit))).await?;
         try_join_all(running.iter().map(|job| started(&site, &job.id, 1))).await?;
-        wire::on_disk(&site.node).await?;
-        site.node.kill().await?;
+        crate::node::on_disk(&node).await?;
+        node.kill().await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        site.node.restart().await?;
+        node.restart().await?;
         let opened = Instant::now();
         wire::consumed(
             &url,

@@ -10,8 +10,8 @@ use rustix::process::Signal;
 
 use super::killed_runner::holder_of;
 use super::{Figure, done, job_of, living, make, started, until};
-use crate::site::{Settings, Site};
-use crate::work;
+use drill::work;
+use drill::{Settings, Site};
 
 /// Runners that fall silent at once; as many others stand by.
 const AT_ONCE: usize = 6;
@@ -25,7 +25,7 @@ pub async fn frozen_runner(settings: &Settings, times: usize) -> Result<Figure> 
     let mut figure = Figure::new("next start after SIGSTOP, partition or half-open line");
     let at_once = AT_ONCE.min(times.max(1));
     let settings = Settings { runners: 2 * at_once, slots: 1, dispatchers: 1, ..settings.clone() };
-    let site = Site::new(&settings).await?;
+    let (site, _node) = crate::node::site(&settings).await?;
     site.start().await?;
     let mut round = 0;
     while figure.cases < times {
@@ -49,7 +49,7 @@ async fn batch(site: &Site, count: usize, round: usize, figure: &mut Figure) -> 
         let holder = site.api.job(&job.id).await?.attempts.pop().context("an attempt")?.runner;
         let (role, _) = holder_of(&holder).context("a runner of this site")?;
         anyhow::ensure!(seen.insert(role), "{role} holds two jobs with one slot");
-        silent.push((number % 3, site.worker(role)));
+        silent.push((number % 3, site.worker(role)?));
     }
     let begun = Instant::now();
     let mut lives = Vec::new();
@@ -60,8 +60,8 @@ async fn batch(site: &Site, count: usize, round: usize, figure: &mut Figure) -> 
                 life.signal(Signal::STOP);
                 lives.push(life);
             }
-            1 => worker.proxy.set(Rules::both(Rule::black_hole())),
-            _ => worker.proxy.set(Rules::one(Direction::ToClient, Rule::black_hole())),
+            1 => worker.proxy()?.set(Rules::both(Rule::black_hole())),
+            _ => worker.proxy()?.set(Rules::one(Direction::ToClient, Rule::black_hole())),
         }
     }
     let again = jobs.iter().map(|job| async {
@@ -78,7 +78,7 @@ async fn batch(site: &Site, count: usize, round: usize, figure: &mut Figure) -> 
     }
     drop(lives);
     for (_, worker) in &silent {
-        worker.proxy.heal().await;
+        worker.proxy()?.heal().await;
     }
     living(site, site.runners().count()).await?;
     // A job that everybody must hear of, so that what they had to say was said before it.

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use proof::faults::Role;
 
 use super::{Figure, done, job_of, living, make, started, until};
-use crate::site::{Settings, Site};
-use crate::work;
+use drill::Settings;
+use drill::work;
 
 /// Two runners that go missing within two seconds are no single death, so kills keep a distance.
 const DISTANCE: Duration = Duration::from_millis(2500);
@@ -19,7 +19,7 @@ const DISTANCE: Duration = Duration::from_millis(2500);
 /// The machinery fails.
 pub async fn killed_runner(settings: &Settings, times: usize) -> Result<Figure> {
     let settings = Settings { runners: 2, slots: 1, dispatchers: 1, ..settings.clone() };
-    let site = Site::new(&settings).await?;
+    let (site, _node) = crate::node::site(&settings).await?;
     site.start().await?;
     let mut figure = Figure::new("next start after SIGKILL of a runner");
     for round in 0..times {
@@ -33,7 +33,7 @@ pub async fn killed_runner(settings: &Settings, times: usize) -> Result<Figure> 
         let (role, _) = holder_of(&holder).context("a runner of this site")?;
         tokio::time::sleep(DISTANCE).await;
 
-        let worker = site.worker(role);
+        let worker = site.worker(role)?;
         let mut life = worker.life().await;
         let killed = Instant::now();
         life.kill();

@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use proof::{Build, Job, Truth};
 
-use crate::site::Site;
+use drill::Site;
 
 /// Times that were measured, and cases that went right.
 #[derive(Debug, Clone, Default)]

@@ -6,9 +6,9 @@ use anyhow::Result;
 use futures::future::try_join_all;
 
 use super::{Figure, done, job_of, living, started};
-use crate::processes::{Process, marked_below};
-use crate::site::{Settings, Site};
-use crate::work;
+use drill::processes::{Process, marked_below};
+use drill::work;
+use drill::{Settings, Site};
 
 /// Runners that are killed at once.
 const AT_ONCE: usize = 8;
@@ -23,7 +23,7 @@ pub async fn orphans(settings: &Settings, times: usize) -> Result<Figure> {
     let mut figure = Figure::new("nothing left two seconds after SIGKILL of a runner");
     let at_once = AT_ONCE.min(times.max(1));
     let settings = Settings { runners: at_once, slots: 1, dispatchers: 1, ..settings.clone() };
-    let site = Site::new(&settings).await?;
+    let (site, _node) = crate::node::site(&settings).await?;
     site.start().await?;
     while figure.cases < times {
         living(&site, at_once).await?;

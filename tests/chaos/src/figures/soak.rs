@@ -9,9 +9,9 @@ use proof::faults::Role;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::living;
-use crate::processes::Process;
-use crate::site::{Settings, Site};
-use crate::work;
+use drill::Settings;
+use drill::processes::Process;
+use drill::work;
 
 const SAMPLE: Duration = Duration::from_secs(5);
 /// Samples that a mean is taken of.
@@ -56,7 +56,7 @@ impl Growth {
 /// The machinery fails.
 pub async fn soak(settings: &Settings, rate: usize, warm_up: Duration, whole: Duration) -> Result<Soak> {
     let settings = Settings { runners: 4, dispatchers: 1, ..settings.clone() };
-    let site = Site::new(&settings).await?;
+    let (site, _node) = crate::node::site(&settings).await?;
     site.start().await?;
     living(&site, 4).await?;
     let text = work::job("test", None, site.folder(), "true", 0);

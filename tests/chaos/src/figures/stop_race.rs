@@ -9,8 +9,9 @@ use rand::{RngExt, SeedableRng};
 use rustix::process::Signal;
 
 use super::{Figure, done};
-use crate::site::{PATIENCE, Settings, Site, ended_well};
-use crate::work;
+use drill::Settings;
+use drill::site::{PATIENCE, ended_well};
+use drill::work;
 
 /// From a push to the delivery of its job takes some ten milliseconds; the signal comes anywhere around it.
 const LATEST: u64 = 120;
@@ -23,10 +24,10 @@ const LATEST: u64 = 120;
 pub async fn stop_race(settings: &Settings, times: usize, seed: u64) -> Result<Figure> {
     let mut figure = Figure::new("SIGTERM at the instant of delivery, no attempt lost");
     let settings = Settings { runners: 1, slots: 1, dispatchers: 1, ..settings.clone() };
-    let site = Site::new(&settings).await?;
+    let (site, _node) = crate::node::site(&settings).await?;
     site.start().await?;
     let mut random = SmallRng::seed_from_u64(seed);
-    let worker = site.worker(Role::Runner(0));
+    let worker = site.worker(Role::Runner(0))?;
     for _ in 0..times {
         // Its own word: one that has not begun yet has nothing to give back.
         let begun = || async { worker.life().await.output().contains("runner started").then_some(()) };

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use proof::faults::{Planned, Wishes, plan};
+use proof::faults::{Planned, Reach, Wishes, plan};
+use proof::recovery::{percentile, recovery};
 use proof::{Evidence, Findings, Kind, Pushed, Truth, check};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use crate::api::Left;
 use crate::inject::Injector;
 use crate::repository::BRANCH;
-use crate::site::{Settings, Site};
+use crate::site::{Carrier, Settings, Site};
 use crate::watch::{Book, look_on};
 use crate::{wire, work};
 
@@ -32,6 +33,8 @@ const PUSH: usize = 12;
 pub struct Options {
     /// The roles.
     pub settings: Settings,
+    /// What carries their messages.
+    pub carrier: Carrier,
     /// The same seed plans the same faults and the same work.
     pub seed: u64,
     /// At least so many jobs.
@@ -70,6 +73,8 @@ pub struct Outcome {
     pub faults: Vec<Happened>,
     /// Commits that were pushed.
     pub commits: usize,
+    /// From each kill of a runner to the next start of a job that it was at; shortest first.
+    pub recovery: Vec<Duration>,
     /// The whole time, the broker's first boot not included.
     pub took: Duration,
     /// How long after the last cure the last verdict came.
@@ -84,7 +89,7 @@ pub struct Outcome {
 ///
 /// The machinery itself fails: no broker, no disk. Broken promises are no error but findings.
 pub async fn run(options: Options) -> Result<Outcome> {
-    let site = Arc::new(Site::new(&options.settings).await?);
+    let site = Arc::new(Site::new(&options.settings, options.carrier.clone()).await?);
     let answer = go(&options, &site).await;
     let (mut outcome, broken) = match answer {
         Ok(outcome) => {
@@ -105,7 +110,9 @@ pub async fn run(options: Options) -> Result<Outcome> {
 
 async fn go(options: &Options, site: &Arc<Site>) -> Result<Outcome> {
     site.start().await?;
-    wire::tap(&site.node.url()).await?;
+    if let Some(url) = site.url() {
+        wire::tap(url).await?;
+    }
     let book = Arc::new(Book::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(look_on(Arc::clone(site), Arc::clone(&book)));
@@ -114,24 +121,26 @@ async fn go(options: &Options, site: &Arc<Site>) -> Result<Outcome> {
     let (pushed, faults) = tokio::join!(push_all(options, site, begun), inject_all(options, site, &book, begun));
     let (pushed, faults) = (pushed?, faults?);
     for worker in site.workers() {
-        worker.proxy.heal().await;
+        worker.heal().await;
     }
     let healed = Instant::now();
     (options.say)(&format!("{:>6.0?} all faults are over", begun.elapsed()));
     let drained = drain(options, site, &pushed, &book, begun).await?;
 
     // Whatever was ever said is said again, as late as can be: nothing may change.
-    let again = wire::send_again(&site.node.url(), 100).await;
-    if let Err(cause) = again {
-        book.add(Kind::Stuck, format!("the broker refuses the last copies: {cause}"));
+    if let Some(url) = site.url() {
+        if let Err(cause) = wire::send_again(url, 100).await {
+            book.add(Kind::Stuck, format!("the broker refuses the last copies: {cause}"));
+        }
+        wire::empty(url, &book).await;
     }
-    wire::empty(&site.node.url(), &book).await;
     let builds = site.recorded().await?;
     book.saw(&builds);
     tasks.shutdown().await;
     end(site, &book).await;
 
     let truth = Truth::read(&std::fs::read_to_string(site.path("truth")).unwrap_or_default());
+    let recovery = recovery(&book.kills(), &truth, &builds);
     let (found, seen) = book.close();
     let mut findings = check(Evidence { pushed: &pushed, truth: &truth, builds: &builds, seen: &seen });
     findings.broken.extend(found);
@@ -140,6 +149,7 @@ async fn go(options: &Options, site: &Arc<Site>) -> Result<Outcome> {
         findings,
         faults,
         commits: pushed.len(),
+        recovery,
         took: begun.elapsed(),
         drained: drained.duration_since(healed),
         kept: None,
@@ -176,6 +186,11 @@ async fn inject_all(options: &Options, site: &Arc<Site>, book: &Arc<Book>, begun
         dispatchers: options.settings.dispatchers,
         broker_kills: options.broker_kills,
         broker_stops: options.broker_stops,
+        reach: match &options.carrier {
+            Carrier::Embedded { .. } => Reach::Process,
+            Carrier::Rabbit { power: None, .. } => Reach::Lines,
+            Carrier::Rabbit { power: Some(_), .. } => Reach::Broker,
+        },
     };
     let injector = Arc::new(Injector::new(Arc::clone(site), Arc::clone(book)));
     let mut running = JoinSet::new();
@@ -265,6 +280,11 @@ impl Outcome {
         self.faults.iter().map(line).collect()
     }
 
+    /// So many hundredths of the jobs of killed runners went on within this time.
+    pub fn recovered_within(&self, hundredths: usize) -> Option<Duration> {
+        percentile(&self.recovery, hundredths)
+    }
+
     /// How many faults could not be done.
     pub fn not_done(&self) -> usize {
         self.faults.iter().filter(|happened| happened.note.is_err()).count()
@@ -286,6 +306,10 @@ impl fmt::Display for Outcome {
         writeln!(text, "{:<34}{:>6}", "broker kills", self.done(|fault| matches!(fault, Fault::BrokerKill(_))))?;
         writeln!(text, "{:<34}{:>6}", "roles killed", self.done(|fault| matches!(fault, Fault::Kill(..))))?;
         writeln!(text, "{}", self.findings)?;
+        if let (Some(half), Some(most)) = (percentile(&self.recovery, 50), percentile(&self.recovery, 99)) {
+            let (count, label) = (self.recovery.len(), "kill of a runner to next start");
+            writeln!(text, "{label:<34}{count:>6}  p50 {half:.2?}, p99 {most:.2?}")?;
+        }
         write!(text, "{:.0?} in all, last verdict {:.1?} after the last cure", self.took, self.drained)?;
         if let Some(kept) = &self.kept {
             write!(text, "\nseed {}; logs are in {}; faults:\n{}", self.seed, kept.display(), self.story())?;

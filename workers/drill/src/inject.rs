@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use fault_proxy::{Direction, End, Rule, Rules};
 use proof::Kind;
 use proof::faults::{Fault, Role, Slow, Way};
 use rustix::process::Signal;
 use tokio::sync::Mutex;
 
+use crate::power::Power;
 use crate::processes::{Process, marked_below};
 use crate::site::{PATIENCE, Site, ended_well};
 use crate::watch::Book;
@@ -18,8 +19,6 @@ use crate::worker::Worker;
 
 /// How long a job may outlive its runner.
 const STRAY_LIMIT: Duration = Duration::from_secs(2);
-/// How soon a broker that loses its dead-lettering has lost it.
-const DEAD_LETTERING: Duration = Duration::from_secs(2);
 /// A busy machine is asked once more.
 const STRAY_AGAIN: Duration = Duration::from_millis(400);
 
@@ -44,34 +43,30 @@ impl Injector {
     ///
     /// It could not be done.
     pub async fn inject(&self, fault: Fault) -> Result<String> {
-        let url = self.site.node.url();
+        let url = || self.site.url().context("the broker is inside");
         match fault {
             Fault::Kill(role, pause) => self.kill(role, pause).await,
             Fault::Stop(role, pause) => self.stop(role, pause).await,
             Fault::Freeze(role, time) => {
-                let life = self.site.worker(role).life().await;
+                let life = self.site.worker(role)?.life().await;
                 life.signal(Signal::STOP);
                 tokio::time::sleep(time).await;
                 life.signal(Signal::CONT);
                 Ok(String::new())
             }
-            Fault::Reset(role) => Ok(end(self.site.worker(role), End::Reset)),
-            Fault::Close(role) => Ok(end(self.site.worker(role), End::Close)),
-            Fault::BlackHole(role, way, time) => {
-                self.bad_line(role, towards(way, Rule::black_hole()), time).await;
-                Ok(String::new())
-            }
+            Fault::Reset(role) => end(self.site.worker(role)?, End::Reset),
+            Fault::Close(role) => end(self.site.worker(role)?, End::Close),
+            Fault::BlackHole(role, way, time) => self.bad_line(role, towards(way, Rule::black_hole()), time).await,
             Fault::Slow(role, slow, time) => {
                 let rule = match slow {
                     Slow::Late(milliseconds) => Rule::delay(Duration::from_millis(milliseconds)),
                     Slow::Thin(rate) => Rule::bandwidth(rate),
                     Slow::Sliced(bytes) => Rule::slice(bytes),
                 };
-                self.bad_line(role, Rules::both(rule), time).await;
-                Ok(String::new())
+                self.bad_line(role, Rules::both(rule), time).await
             }
             Fault::Cut(role, way, bytes) => {
-                let proxy = &self.site.worker(role).proxy;
+                let proxy = self.site.worker(role)?.proxy()?;
                 if way != Way::In {
                     proxy.cut_all_after(Direction::ToServer, bytes);
                 }
@@ -81,48 +76,58 @@ impl Injector {
                 Ok(String::new())
             }
             Fault::Refuse(role, time) => {
-                let worker = self.site.worker(role);
+                let worker = self.site.worker(role)?;
+                let proxy = worker.proxy()?;
                 let _alone = worker.line.lock().await;
-                worker.proxy.refuse().await;
-                worker.proxy.end_all(End::Reset);
+                proxy.refuse().await;
+                proxy.end_all(End::Reset);
                 tokio::time::sleep(time).await;
-                worker.proxy.accept().await;
+                proxy.accept().await;
                 Ok(String::new())
             }
-            Fault::BrokerKill(pause) => self.kill_broker(pause).await,
+            Fault::BrokerKill(pause) => {
+                let _alone = self.broker.lock().await;
+                self.power()?.kill().await?;
+                tokio::time::sleep(pause).await;
+                self.boot().await
+            }
             Fault::BrokerStop(pause) => {
                 let _alone = self.broker.lock().await;
-                self.site.node.stop_gracefully().await?;
+                self.power()?.stop().await?;
                 tokio::time::sleep(pause).await;
                 self.boot().await
             }
             Fault::BrokerFreeze(time) => {
                 let _alone = self.broker.lock().await;
-                self.site.node.freeze()?;
+                self.power()?.freeze()?;
                 tokio::time::sleep(time).await;
-                self.site.node.thaw()?;
+                self.power()?.thaw()?;
                 Ok(String::new())
             }
-            Fault::Purge(queue) => wire::purge(&url, queue).await,
+            Fault::Purge(queue) => wire::purge(url()?, queue).await,
             Fault::Delete(queue) => {
                 // Not just before the broker dies, see `wire::on_disk`.
                 let _alone = self.broker.lock().await;
-                let note = wire::delete(&url, queue).await?;
-                tokio::time::sleep(DEAD_LETTERING).await;
-                Ok(format!("{note}{}", self.mend_dead_lettering().await?))
+                let note = wire::delete(url()?, queue).await?;
+                let Some(power) = self.site.power() else { return Ok(note) };
+                Ok(format!("{note}{}", power.mend_after_delete().await?))
             }
-            Fault::Double(count) => wire::send_again(&url, count).await,
-            Fault::Garbage(count) => wire::garbage(&url, count).await,
+            Fault::Double(count) => wire::send_again(url()?, count).await,
+            Fault::Garbage(count) => wire::garbage(url()?, count).await,
         }
     }
 
     async fn kill(&self, role: Role, pause: Duration) -> Result<String> {
-        let worker = Arc::clone(self.site.worker(role));
+        let worker = Arc::clone(self.site.worker(role)?);
         let mut life = worker.life().await;
         let process = life.process();
         let family = process.map(Process::descendants).unwrap_or_default();
+        let at = crate::uptime();
         life.kill();
         let ended = crate::uptime();
+        if let Some(killed) = of_a_runner(role) {
+            self.book.killed(killed, at);
+        }
         let check = async {
             tokio::time::sleep(STRAY_LIMIT).await;
             self.strays_of(role, &family, ended).await;
@@ -161,7 +166,7 @@ impl Injector {
     }
 
     async fn stop(&self, role: Role, pause: Duration) -> Result<String> {
-        let worker = self.site.worker(role);
+        let worker = self.site.worker(role)?;
         let mut life = worker.life().await;
         let begun = tokio::time::Instant::now();
         life.signal(Signal::TERM);
@@ -179,52 +184,41 @@ impl Injector {
         Ok(format!("it took {took:.1?}"))
     }
 
-    async fn bad_line(&self, role: Role, rules: Rules, time: Duration) {
-        let worker = self.site.worker(role);
+    async fn bad_line(&self, role: Role, rules: Rules, time: Duration) -> Result<String> {
+        let worker = self.site.worker(role)?;
+        let proxy = worker.proxy()?;
         let _alone = worker.line.lock().await;
-        worker.proxy.set(rules);
+        proxy.set(rules);
         tokio::time::sleep(time).await;
-        worker.proxy.heal().await;
+        proxy.heal().await;
+        Ok(String::new())
     }
 
-    async fn kill_broker(&self, pause: Duration) -> Result<String> {
-        let _alone = self.broker.lock().await;
-        wire::all_there(&self.site.node.url()).await.context("wait for every queue")?;
-        wire::on_disk(&self.site.node).await.context("sync")?;
-        self.site.node.kill().await?;
-        tokio::time::sleep(pause).await;
-        self.boot().await
-    }
-
-    /// When a queue with at-least-once dead-lettering is deleted, 3.10 may lose the supervisor of all dead-lettering, and
-    /// from then on refuses every such queue with an internal error until it is started again (docs/operate.md):
-    /// the broker's own fault, which takes an operator.
-    async fn mend_dead_lettering(&self) -> Result<&'static str> {
-        if self.site.node.eval("whereis(rabbit_fifo_dlx_sup)").await? != "undefined" {
-            return Ok("");
-        }
-        self.boot().await?;
-        Ok("; the broker lost its dead-lettering by it and was started again")
+    fn power(&self) -> Result<&Arc<dyn Power>> {
+        self.site.power().context("nobody has power over this broker")
     }
 
     async fn boot(&self) -> Result<String> {
         let begun = tokio::time::Instant::now();
-        for _ in 0..2 {
-            if self.site.node.restart().await.is_ok() {
-                return Ok(format!("it booted in {:.1?}", begun.elapsed()));
-            }
-        }
-        match self.site.node.restart().await {
-            Ok(()) => Ok(String::new()),
-            Err(cause) => bail!("the broker does not come back: {cause}"),
-        }
+        self.power()?.start().await?;
+        Ok(format!("it booted in {:.1?}", begun.elapsed()))
     }
 }
 
-fn end(worker: &Worker, how: End) -> String {
-    let count = worker.proxy.connections().len();
-    worker.proxy.end_all(how);
-    format!("{count} connections")
+/// Whose attempts end with this role: those of the runner of this name, or (`None`) everybody's.
+fn of_a_runner(role: Role) -> Option<Option<String>> {
+    match role {
+        Role::Runner(_) => Some(Some(role.to_string())),
+        Role::Everything => Some(None),
+        Role::Observer | Role::Dispatcher(_) => None,
+    }
+}
+
+fn end(worker: &Worker, how: End) -> Result<String> {
+    let proxy = worker.proxy()?;
+    let count = proxy.connections().len();
+    proxy.end_all(how);
+    Ok(format!("{count} connections"))
 }
 
 fn towards(way: Way, rule: Rule) -> Rules {

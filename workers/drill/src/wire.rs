@@ -55,7 +55,7 @@ where
 }
 
 /// Starts to keep copies for [`send_again`]. The exchanges must be there.
-pub(crate) async fn tap(url: &str) -> Result<()> {
+pub async fn tap(url: &str) -> Result<()> {
     on_channel(url, |channel| async move {
         let mut arguments = FieldTable::default();
         arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(TAPPED));
@@ -70,7 +70,12 @@ pub(crate) async fn tap(url: &str) -> Result<()> {
     .await
 }
 
-pub(crate) async fn purge(url: &str, queue: &str) -> Result<String> {
+/// Empties a queue.
+///
+/// # Errors
+///
+/// The broker refuses for too long.
+pub async fn purge(url: &str, queue: &str) -> Result<String> {
     on_channel(url, |channel| async move {
         let gone = channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await?;
         Ok(format!("{gone} messages gone"))
@@ -78,7 +83,12 @@ pub(crate) async fn purge(url: &str, queue: &str) -> Result<String> {
     .await
 }
 
-pub(crate) async fn delete(url: &str, queue: &str) -> Result<String> {
+/// Deletes a queue.
+///
+/// # Errors
+///
+/// The broker refuses for too long.
+pub async fn delete(url: &str, queue: &str) -> Result<String> {
     on_channel(url, |channel| async move {
         let gone = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
         Ok(format!("{gone} messages gone"))
@@ -87,7 +97,7 @@ pub(crate) async fn delete(url: &str, queue: &str) -> Result<String> {
 }
 
 /// Sends again what was sent before, exactly as it was: the oldest copies first, so that some are as stale as can be.
-pub(crate) async fn send_again(url: &str, count: usize) -> Result<String> {
+pub async fn send_again(url: &str, count: usize) -> Result<String> {
     on_channel(url, |channel| async move {
         let mut sent = 0;
         for _ in 0..count {
@@ -105,7 +115,12 @@ pub(crate) async fn send_again(url: &str, count: usize) -> Result<String> {
     .await
 }
 
-pub(crate) async fn garbage(url: &str, count: usize) -> Result<String> {
+/// Sends what nobody can read, everywhere.
+///
+/// # Errors
+///
+/// The broker refuses for too long.
+pub async fn garbage(url: &str, count: usize) -> Result<String> {
     on_channel(url, |channel| async move {
         const KINDS: [&str; 7] = ["commit_seen", "job", "claim", "beat", "finished", "log_chunk", "tick"];
         const KEYS: [(&str, &str); 6] = [
@@ -134,7 +149,7 @@ pub(crate) async fn garbage(url: &str, count: usize) -> Result<String> {
 }
 
 /// Looks whether the queues run empty when nothing is left to do.
-pub(crate) async fn empty(url: &str, book: &Book) {
+pub async fn empty(url: &str, book: &Book) {
     for queue in ["thump.commits", "thump.jobs.default", "thump.results"] {
         let begun = Instant::now();
         loop {
@@ -155,16 +170,8 @@ pub(crate) async fn empty(url: &str, book: &Book) {
     }
 }
 
-/// Waits until the node has its new queues on disk. A node of 3.10 writes them half a second late, and one that is
-/// killed before may come back with a queue that takes and gives nothing (docs/operate.md): the broker's own fault,
-/// which no client can mend.
-pub(crate) async fn on_disk(node: &rabbit_node::Node) -> Result<()> {
-    node.eval("timer:sleep(1500), mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()]").await?;
-    Ok(())
-}
-
 /// Waits until each queue has so many consumers.
-pub(crate) async fn consumed(url: &str, queues: &[(&str, u32)]) -> Result<()> {
+pub async fn consumed(url: &str, queues: &[(&str, u32)]) -> Result<()> {
     on_channel(url, |channel| async move {
         for (queue, consumers) in queues {
             loop {
@@ -181,29 +188,8 @@ pub(crate) async fn consumed(url: &str, queues: &[(&str, u32)]) -> Result<()> {
     .await
 }
 
-/// Waits until the number of unacked messages of a queue is as wanted; `None` if it is not within the limit.
-pub(crate) async fn unacked(
-    node: &rabbit_node::Node,
-    queue: &str,
-    wanted: impl Fn(u64) -> bool,
-    limit: Duration,
-) -> Result<Option<()>> {
-    let begun = Instant::now();
-    let ask = format!(
-        "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>)), \
-         [{{_, N}}] = rabbit_amqqueue:info(Q, [messages_unacknowledged]), N"
-    );
-    while begun.elapsed() < limit {
-        if node.eval(ask.as_str()).await?.parse().is_ok_and(&wanted) {
-            return Ok(Some(()));
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(None)
-}
-
 /// Waits until every queue that faults may have taken away is there again.
-pub(crate) async fn all_there(url: &str) -> Result<()> {
+pub async fn all_there(url: &str) -> Result<()> {
     on_channel(url, |channel| async move {
         for queue in proof::faults::QUEUES {
             let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use proof::recovery::Kill;
 use proof::{Build, Finding, Kind, Truth};
 
 use crate::processes::{Process, marked_below};
@@ -24,6 +25,7 @@ pub struct Book {
 #[derive(Debug, Default)]
 struct Notes {
     findings: Vec<Finding>,
+    kills: Vec<Kill>,
     seen: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -41,6 +43,16 @@ impl Book {
                 notes.seen.entry(job.id.clone()).or_default().insert(verdict.clone());
             }
         }
+    }
+
+    /// A runner was killed; see [`Kill`].
+    pub(crate) fn killed(&self, runner: Option<String>, at: u64) {
+        self.notes().kills.push(Kill { runner, at });
+    }
+
+    /// Every kill of a runner.
+    pub fn kills(&self) -> Vec<Kill> {
+        self.notes().kills.clone()
     }
 
     /// Everything, and every verdict that was ever seen of a job.

@@ -1,7 +1,8 @@
-//! A place with everything on it: a RabbitMQ node of its own, a repository, and the roles, each with a line of its own
-//! that can be made bad without the others noticing.
+//! A place with everything on it: a broker, a repository, and the roles, each with a line of its own that can be made bad
+//! without the others noticing; or one process with the broker inside.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -11,10 +12,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use fault_proxy::Proxy;
 use proof::faults::Role;
-use rabbit_node::Node;
 use rustix::process::Signal;
 
 use crate::api::Api;
+use crate::power::Power;
 use crate::processes::Process;
 use crate::repository::Repository;
 use crate::worker::{Recipe, Worker};
@@ -47,13 +48,32 @@ impl Settings {
     }
 }
 
+/// What carries the messages of a site.
+#[derive(Debug, Clone)]
+pub enum Carrier {
+    /// The broker inside `thump up`, under a weather that this seed makes.
+    Embedded {
+        /// For the dice of the weather.
+        weather: u64,
+    },
+    /// A RabbitMQ.
+    Rabbit {
+        /// Where it is, as the roles would be told. It holds the address as text.
+        url: String,
+        /// Where the proxies find it.
+        address: SocketAddr,
+        /// Who can hurt its process, if anybody can.
+        power: Option<Arc<dyn Power>>,
+    },
+}
+
 /// The place.
 #[derive(Debug)]
 pub struct Site {
     // Processes end before the broker and the folder go: fields are dropped in this order.
     workers: BTreeMap<Role, Arc<Worker>>,
-    /// The broker.
-    pub node: Node,
+    /// What carries the messages.
+    pub carrier: Carrier,
     /// The repository that is watched.
     pub repository: Repository,
     /// Asks whoever leads.
@@ -63,35 +83,56 @@ pub struct Site {
 }
 
 impl Site {
-    /// Boots the broker and prepares the roles; none runs yet.
+    /// Prepares the roles; none runs yet.
     ///
     /// # Errors
     ///
-    /// No RabbitMQ is installed, or the disk refuses.
-    pub async fn new(settings: &Settings) -> Result<Self> {
-        let temporary = tempfile::Builder::new().prefix("thump-chaos-").tempdir()?;
+    /// The disk or the system's sockets refuse.
+    pub async fn new(settings: &Settings, carrier: Carrier) -> Result<Self> {
+        let temporary = tempfile::Builder::new().prefix("thump-drill-").tempdir()?;
         let folder = temporary.path().to_owned();
         for name in ["logs", "locks"] {
             std::fs::create_dir(folder.join(name))?;
         }
-        let node = Node::start().await?;
         let repository = Repository::new(&folder.join("app.git"))?;
         let mut workers = BTreeMap::new();
-        let dispatchers = (0..settings.dispatchers).map(Role::Dispatcher);
-        let runners = (0..settings.runners).map(Role::Runner);
-        for role in dispatchers.chain([Role::Observer]).chain(runners) {
-            let proxy = Proxy::start(node.address()).await?;
+        for role in cast(settings, &carrier) {
+            let (proxy, broker) = match &carrier {
+                Carrier::Embedded { .. } => (None, "embedded".to_owned()),
+                Carrier::Rabbit { url, address, .. } => {
+                    let proxy = Proxy::start(*address).await?;
+                    let url = proxy.instead_of(url);
+                    (Some(proxy), url)
+                }
+            };
             let recipe = Recipe {
                 thump: settings.thump.clone(),
-                words: words(role, &folder, settings),
-                broker: proxy.instead_of(&node.url()),
+                words: words(role, &folder, settings, &carrier),
+                broker,
                 environment: settings.environment.clone(),
             };
             workers.insert(role, Arc::new(Worker::new(role, proxy, recipe, &folder.join("logs"))));
         }
-        let leaders = workers.values().filter(|worker| matches!(worker.role, Role::Dispatcher(_))).cloned().collect();
+        let serves = |role| matches!(role, Role::Dispatcher(_) | Role::Everything);
+        let leaders = workers.values().filter(|worker| serves(worker.role)).cloned().collect();
         let api = Api::new(leaders)?;
-        Ok(Self { workers, node, repository, api, folder, _gone_at_the_end: Some(temporary) })
+        Ok(Self { workers, carrier, repository, api, folder, _gone_at_the_end: Some(temporary) })
+    }
+
+    /// The broker's URL, past all proxies; `None` where it is inside.
+    pub fn url(&self) -> Option<&str> {
+        match &self.carrier {
+            Carrier::Embedded { .. } => None,
+            Carrier::Rabbit { url, .. } => Some(url),
+        }
+    }
+
+    /// Who can hurt the broker's process.
+    pub fn power(&self) -> Option<&Arc<dyn Power>> {
+        match &self.carrier {
+            Carrier::Embedded { .. } => None,
+            Carrier::Rabbit { power, .. } => power.as_ref(),
+        }
     }
 
     /// Starts every role.
@@ -109,11 +150,11 @@ impl Site {
 
     /// The place of a role.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// There is none: the caller knows whom it asked for.
-    pub fn worker(&self, role: Role) -> &Arc<Worker> {
-        self.workers.get(&role).unwrap_or_else(|| panic!("no {role} on this site"))
+    /// There is none on this site.
+    pub fn worker(&self, role: Role) -> Result<&Arc<Worker>> {
+        self.workers.get(&role).with_context(|| format!("no {role} on this site"))
     }
 
     /// All places.
@@ -188,7 +229,9 @@ impl Site {
 
     /// Leaves the folder where it is, for whoever looks for the cause, and adds the broker's log to the others.
     pub fn keep(&mut self) -> &Path {
-        drop(std::fs::write(self.folder.join("logs").join("broker.log"), self.node.log()));
+        if let Some(power) = self.power() {
+            drop(std::fs::write(self.folder.join("logs").join("broker.log"), power.log()));
+        }
         if let Some(folder) = self._gone_at_the_end.take() {
             let _kept = folder.keep();
         }
@@ -212,14 +255,41 @@ impl Site {
 }
 
 /// Exit code 0. One that was told to stop before it could say a word was not yet listening for signals.
-pub(crate) fn ended_well(status: ExitStatus, said: &str) -> bool {
+pub fn ended_well(status: ExitStatus, said: &str) -> bool {
     let unheard = said.is_empty() && status.signal() == Some(Signal::TERM.as_raw());
     status.success() || unheard
 }
 
-fn words(role: Role, folder: &Path, settings: &Settings) -> Vec<String> {
+/// Who plays on a site.
+fn cast(settings: &Settings, carrier: &Carrier) -> Vec<Role> {
+    match carrier {
+        Carrier::Embedded { .. } => vec![Role::Everything],
+        Carrier::Rabbit { .. } => {
+            let dispatchers = (0..settings.dispatchers).map(Role::Dispatcher);
+            let runners = (0..settings.runners).map(Role::Runner);
+            dispatchers.chain([Role::Observer]).chain(runners).collect()
+        }
+    }
+}
+
+fn words(role: Role, folder: &Path, settings: &Settings, carrier: &Carrier) -> Vec<String> {
     let text = |path: PathBuf| path.display().to_string();
     let words = match role {
+        Role::Everything => {
+            let weather = if let Carrier::Embedded { weather } = carrier { *weather } else { 0 };
+            vec![
+                "up".into(),
+                text(folder.join("app.git")),
+                "--listen".into(),
+                "127.0.0.1:0".into(),
+                "--weather".into(),
+                weather.to_string(),
+                "--slots".into(),
+                (settings.slots * settings.runners).to_string(),
+                "--drain-seconds".into(),
+                settings.drain_seconds.to_string(),
+            ]
+        }
         Role::Observer => vec!["observe".into(), text(folder.join("app.git"))],
         // One ledger for all dispatchers.
         Role::Dispatcher(_) => {

@@ -23,7 +23,7 @@ pub struct Recipe {
     pub thump: PathBuf,
     /// Its words.
     pub words: Vec<String>,
-    /// The broker's URL, through the worker's own proxy.
+    /// The broker's URL, through the worker's own proxy, or `embedded`.
     pub broker: String,
     /// More environment.
     pub environment: Vec<(String, String)>,
@@ -34,8 +34,8 @@ pub struct Recipe {
 pub struct Worker {
     /// Which role.
     pub role: Role,
-    /// Its line to the broker.
-    pub proxy: Proxy,
+    /// Its line to the broker; `None` where the broker is inside.
+    proxy: Option<Proxy>,
     /// Held by whoever makes the line bad for a time.
     pub line: Mutex<()>,
     recipe: Recipe,
@@ -53,9 +53,25 @@ pub struct Life {
 
 impl Worker {
     /// A place that nobody fills yet.
-    pub fn new(role: Role, proxy: Proxy, recipe: Recipe, logs: &Path) -> Self {
+    pub fn new(role: Role, proxy: Option<Proxy>, recipe: Recipe, logs: &Path) -> Self {
         let life = Mutex::new(Life { child: None, log: PathBuf::new() });
         Self { role, proxy, line: Mutex::new(()), recipe, logs: logs.to_owned(), lives: AtomicU32::new(0), life }
+    }
+
+    /// Its line to the broker.
+    ///
+    /// # Errors
+    ///
+    /// The broker is inside, and there is no line that could be hurt.
+    pub fn proxy(&self) -> Result<&Proxy> {
+        self.proxy.as_ref().with_context(|| format!("{} has no line to its broker", self.role))
+    }
+
+    /// Ends everything that is wrong with its line.
+    pub async fn heal(&self) {
+        if let Some(proxy) = &self.proxy {
+            proxy.heal().await;
+        }
     }
 
     /// Waits until nobody else hurts it.

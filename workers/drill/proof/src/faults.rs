@@ -16,6 +16,8 @@ pub enum Role {
     Dispatcher(usize),
     /// One of the runners.
     Runner(usize),
+    /// All of them in one process, with the broker inside.
+    Everything,
 }
 
 /// Which way bytes do not go.
@@ -101,6 +103,19 @@ pub struct Wishes {
     pub broker_kills: usize,
     /// How many times the broker is stopped in order.
     pub broker_stops: usize,
+    /// What can be hurt at all.
+    pub reach: Reach,
+}
+
+/// What whoever injects the faults can lay hands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// One process with everything in it.
+    Process,
+    /// The roles, their lines to the broker, and its queues.
+    Lines,
+    /// The broker's own process too.
+    Broker,
 }
 
 /// Queues that may be emptied or deleted.
@@ -136,6 +151,9 @@ fn broker_outage(random: &mut SmallRng, kill: bool) -> Fault {
 
 fn any(random: &mut SmallRng, wishes: &Wishes) -> Fault {
     let role = role(random, wishes);
+    if wishes.reach == Reach::Process {
+        return of_a_process(random);
+    }
     let seconds = |random: &mut SmallRng, from: f64, to: f64| Duration::from_secs_f64(random.random_range(from..to));
     // Half of the dead come back before anybody can have noticed, half of them long after.
     let pause = if random.random() { seconds(random, 0.0, 0.5) } else { seconds(random, 2.5, 4.0) };
@@ -152,11 +170,23 @@ fn any(random: &mut SmallRng, wishes: &Wishes) -> Fault {
         61..68 => Fault::Slow(role, slow(random), seconds(random, 2.0, 10.0)),
         68..75 => Fault::Cut(role, way(random), random.random_range(1..4000)),
         75..79 => Fault::Refuse(role, seconds(random, 0.5, 6.0)),
-        79..81 => Fault::BrokerFreeze(seconds(random, 0.5, 4.0)),
-        81..86 => Fault::Purge(queue(random)),
-        86..90 => Fault::Delete(queue(random)),
-        90..97 => Fault::Double(random.random_range(5..60)),
+        79..81 if wishes.reach == Reach::Broker => Fault::BrokerFreeze(seconds(random, 0.5, 4.0)),
+        79..86 => Fault::Purge(queue(random)),
+        // A RabbitMQ 3.10 may lose all dead-lettering by it, and only its restart helps (docs/operate.md).
+        86..90 if wishes.reach == Reach::Broker => Fault::Delete(queue(random)),
+        86..97 => Fault::Double(random.random_range(5..60)),
         _ => Fault::Garbage(random.random_range(5..30)),
+    }
+}
+
+/// Most of them kill, for nothing else takes runner, dispatcher and broker at once.
+fn of_a_process(random: &mut SmallRng) -> Fault {
+    let role = Role::Everything;
+    let pause = Duration::from_secs_f64(random.random_range(0.0..1.0));
+    match random.random_range(0..10) {
+        0..7 => Fault::Kill(role, pause),
+        7..9 => Fault::Stop(role, pause),
+        _ => Fault::Freeze(role, Duration::from_secs_f64(random.random_range(0.5..8.0))),
     }
 }
 
@@ -197,6 +227,7 @@ impl fmt::Display for Role {
             Self::Observer => write!(text, "observer"),
             Self::Dispatcher(number) => write!(text, "dispatcher-{number}"),
             Self::Runner(number) => write!(text, "runner-{number}"),
+            Self::Everything => write!(text, "everything"),
         }
     }
 }
@@ -241,6 +272,7 @@ mod tests {
         dispatchers: 2,
         broker_kills: 40,
         broker_stops: 10,
+        reach: Reach::Broker,
     };
 
     #[test]
@@ -287,6 +319,26 @@ mod tests {
         ] {
             assert!(text.contains(word), "no {word} in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_plan_hits_only_what_is_in_reach() {
+        let outages = Wishes { broker_kills: 0, broker_stops: 0, ..WISHES };
+        let lines = plan(5, &Wishes { reach: Reach::Lines, ..outages });
+        assert!(
+            !lines.iter().any(|planned| matches!(planned.fault, Fault::BrokerFreeze(_) | Fault::Delete(_))
+                || planned.fault.is_outage())
+        );
+        let process = plan(5, &Wishes { reach: Reach::Process, ..outages });
+        let of_everything = |fault| {
+            matches!(
+                fault,
+                Fault::Kill(Role::Everything, _)
+                    | Fault::Stop(Role::Everything, _)
+                    | Fault::Freeze(Role::Everything, _)
+            )
+        };
+        assert!(process.iter().all(|planned| of_everything(planned.fault)));
     }
 
     #[test]
