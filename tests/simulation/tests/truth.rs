@@ -20,8 +20,8 @@ use crate::dice::Hash;
 
 /// A runner that was away for less than this keeps what it has: a first reconnect is faster.
 const BLIP: Duration = Duration::from_millis(400);
-/// So long after trouble a lease may still end because of it: its length, a tick, and a beat.
-const AFTERMATH: Duration = Duration::from_secs(40);
+/// So long after trouble a lease may still end because of it: its length, a tick, and a beat on a slow way.
+const AFTERMATH: Duration = Duration::from_secs(24);
 
 /// Attempt of a job.
 pub type Key = (JobId, u32);

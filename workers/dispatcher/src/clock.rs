@@ -29,6 +29,7 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
         let tick = Tick { incarnation: desk.life, number };
         if planted(Defect::LeaseByTimer) {
             came_back(&desk, &tick).await?;
+            continue;
         }
         let id = MessageId::of(&["tick", &desk.life.to_string(), &number.to_string()]);
         let envelope = match Envelope::of(&tick, id) {

@@ -3,7 +3,7 @@
 //! Ended attempts and claims of one batch are committed together; they are what somebody waits for.
 //! Beats come after them, so that a result is never asked for again that lies in the same batch (only which
 //! lives they tell of is looked at before, so that nothing is started for a dead one); ticks
-//! come last, so that time never passes before what was heard in it.
+//! come last and count as one, so that time never passes before what was heard in it.
 
 use std::sync::Arc;
 
@@ -60,8 +60,13 @@ async fn handle(desk: &Arc<Desk>, batch: Vec<Delivery>) -> Result<(), Halt> {
     answered?;
     collect::take_back(desk, hand_backs).await?;
     beats::answer(desk, beats).await?;
-    for (delivery, tick) in ticks {
-        clock::came_back(desk, &tick).await?;
+    // Of the clock's ticks one counts, however many gathered: those that lie before a claim in the queue would
+    // otherwise be counted against the lease that it was just given, and end it at once.
+    let last = ticks.iter().rposition(|(_, tick)| tick.incarnation == desk.life);
+    for (place, (delivery, tick)) in ticks.into_iter().enumerate() {
+        if tick.incarnation != desk.life || last == Some(place) {
+            clock::came_back(desk, &tick).await?;
+        }
         ack_all([delivery]).await;
     }
     probes::settle(desk).await
