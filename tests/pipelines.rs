@@ -143,3 +143,22 @@ async fn a_flaky_job_passes_at_its_next_attempt_and_an_allowed_failure_stays_vis
     let (_, page) = world.get(&format!("/builds/{}", build["id"].as_str().expect("an id"))).await;
     assert!(page.contains("its failure is allowed"), "{page}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_job_is_ended_says_so_and_is_cleaned_up_after() {
+    let (world, repository) = World::running(Carrier::Embedded).await;
+    let file = format!(
+        "[[job]]\nname = \"quiet\"\nsteps = [\"sleep 1000\"]\nsilence = \"1s\"\nfinally = ['''{}''']\n\
+         shell = [\"/bin/bash\", \"-ec\"]\n",
+        world.append("cleaned", "$THUMP_OUTCOME ${BASH_VERSION:0:0}$THUMP_ATTEMPT")
+    );
+    repository.write(".thump.toml", &file);
+    let commit = repository.commit("quiet");
+    repository.push();
+    assert_eq!(verdicts(&world, &commit).await, pairs(&[("quiet", "timed_out")]));
+    assert_eq!(world.lines("cleaned"), ["timed_out 1"]);
+    let build = world.builds(&commit).await.remove(0);
+    let job = world.api(&format!("/api/v1/jobs/{}", build["jobs"][0]["id"].as_str().expect("an id"))).await;
+    let detail = job.expect("a job")["attempts"][0]["detail"].clone();
+    assert_eq!(detail, "step 1 was stopped after 1 s without output");
+}

@@ -61,7 +61,7 @@ fn is_bounded(reader: &mut Reader<'_>, whole: &[Option<Whole>], place: &Range<us
     let size = |job: &Whole| {
         let Work::Steps { steps } = &job.spec.work else { return 0 };
         let env: usize = job.spec.env.iter().map(|(name, value)| name.len() + value.len()).sum();
-        job.members.len() * (env + steps.iter().map(|step| step.run.len()).sum::<usize>())
+        job.members.len() * (env + steps.iter().chain(&job.spec.finally).map(|step| step.run.len()).sum::<usize>())
     };
     let bytes: usize = whole.iter().flatten().map(size).sum();
     if bytes > MAX_PLAN_BYTES {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use messages::{JobSpec, PoolName, ReportSources, Work};
+use messages::{FINALLY_TIMEOUT_SECONDS, JobSpec, PoolName, ReportSources, Work};
 use toml::de::DeTable;
 
 use crate::condition::When;
@@ -64,11 +64,21 @@ pub(crate) fn job<'v>(
     }
 
     let name = given.and_then(|name| values::name(reader, name));
-    let steps = table.get("steps").and_then(|steps| values::steps(reader, steps));
+    let steps = table.get("steps").and_then(|steps| values::steps(reader, steps, "steps"));
     let pool = table.get("pool").map_or_else(|| Some(PoolName::default()), |pool| values::pool(reader, pool));
     let dir = table.get("dir").map_or(Some(None), |dir| values::dir(reader, dir).map(Some));
     let timeout = table.get("timeout");
-    let timeout = timeout.map_or(Some(DEFAULT_TIMEOUT_SECONDS), |timeout| values::timeout(reader, timeout));
+    let timeout = timeout.map_or(Some(DEFAULT_TIMEOUT_SECONDS), |timeout| values::duration(reader, timeout, "timeout"));
+    let silence = table.get("silence").map(|value| values::duration(reader, value, "silence"));
+    let shell = table.get("shell").map_or_else(|| Some(Vec::new()), |value| values::shell(reader, value));
+    let finally = table.get("finally");
+    let finally = finally.map_or_else(|| Some(Vec::new()), |value| values::steps(reader, value, "finally"));
+    let clean_up = table.get("finally_timeout").map(|value| {
+        if table.get("finally").is_none() {
+            reader.problem(&value.span(), "finally_timeout limits the steps of finally, and there are none");
+        }
+        values::duration(reader, value, "finally_timeout")
+    });
     let when = table.get("when").map_or(Some(None), |when| when::when(reader, when).map(Arc::new).map(Some));
     let exclusive =
         table.get("exclusive").map_or(Some(false), |exclusive| values::flag(reader, exclusive, "exclusive"));
@@ -97,6 +107,16 @@ pub(crate) fn job<'v>(
         spec.dir = dir?;
         spec.exclusive = exclusive?;
         spec.reports = reports?;
+        spec.shell = shell?;
+        spec.finally = finally?;
+        spec.silence_seconds = match silence {
+            Some(given) => Some(given?),
+            None => None,
+        };
+        spec.finally_timeout_seconds = match clean_up {
+            Some(given) => given?,
+            None => FINALLY_TIMEOUT_SECONDS,
+        };
         name?;
         Some(Whole { pool: pool?, when: when?, allow_failure: allow_failure?, retry: retry?, spec, members: members? })
     };

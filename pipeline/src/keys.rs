@@ -4,8 +4,10 @@ use crate::shown::quoted;
 use crate::table::{FILE, JOB, Key};
 
 /// What other systems call it. Spelling alone would not lead from these to ours.
-const ELSEWHERE: [(&str, &str); 32] = [
+const ELSEWHERE: [(&str, &str); 35] = [
     ("after", "needs"),
+    ("after_script", "finally"),
+    ("always", "finally"),
     ("agents", "pool"),
     ("allow-failure", "allow_failure"),
     ("branches", "branch"),
@@ -22,6 +24,7 @@ const ELSEWHERE: [(&str, &str); 32] = [
     ("events", "event"),
     ("id", "name"),
     ("only", "when"),
+    ("no_output_timeout", "silence"),
     ("paths", "path"),
     ("queue", "pool"),
     ("requires", "needs"),
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn nothing_is_guessed_where_nothing_is_alike() {
-        for typed in ["image", "services", "cache", "shell", "if", "priority", "finally", ""] {
+        for typed in ["image", "services", "cache", "if", "priority", ""] {
             assert_eq!(meant(typed, JOB), None, "{typed}");
         }
     }

@@ -12,9 +12,7 @@ use crate::matrix::Combination;
 use crate::reader::{Reader, Value, kind};
 use crate::shown::{is_plain, quoted, steers};
 use crate::table::RETRY;
-use crate::{
-    MAX_NAME_CHARS, MAX_RETRIES, MAX_STEP_BYTES, MAX_STEPS, MAX_VARIABLE_BYTES, MAX_VARIABLES, Retry, duration,
-};
+use crate::{MAX_NAME_CHARS, MAX_RETRIES, MAX_STEP_BYTES, MAX_STEPS, MAX_VARIABLE_BYTES, MAX_VARIABLES, Retry};
 
 /// Names that the runner sets for every step, whatever the pipeline says.
 const SET_BY_RUNNER: [&str; 3] = ["CI", "THUMP", "TMPDIR"];
@@ -32,13 +30,13 @@ pub(crate) fn name(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<String>
     Some(name.to_owned())
 }
 
-pub(crate) fn steps(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Vec<Step>> {
-    let texts = reader.texts(value, "steps")?;
+pub(crate) fn steps(reader: &mut Reader<'_>, value: &Value<'_>, what: &str) -> Option<Vec<Step>> {
+    let texts = reader.texts(value, what)?;
     if matches!(value.get_ref(), DeValue::Array(list) if list.is_empty()) {
         reader.problem_with(
             &value.span(),
-            "steps is empty, so there is nothing to run",
-            "write steps = [\"make test\"]",
+            format!("{what} is empty, so there is nothing to run"),
+            format!("write {what} = [\"make test\"]"),
         );
         return None;
     }
@@ -105,21 +103,54 @@ pub(crate) fn flag(reader: &mut Reader<'_>, value: &Value<'_>, what: &str) -> Op
     None
 }
 
-/// Seconds.
-pub(crate) fn timeout(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<u64> {
-    if let DeValue::Integer(number) = value.get_ref() {
-        let remedy = format!("write timeout = \"{number}s\" or timeout = \"{number}m\"");
-        reader.problem_with(&value.span(), "timeout needs a unit", remedy);
+/// The most parts of a shell, and the longest, in bytes.
+const MAX_SHELL_PARTS: usize = 10;
+const MAX_SHELL_BYTES: usize = 256;
+
+/// Program and arguments, to which a step is given as the last one.
+pub(crate) fn shell(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Vec<String>> {
+    if let DeValue::String(text) = value.get_ref() {
+        let program = if is_plain(text) && !text.is_empty() { text } else { "bash" };
+        let message = "shell must be a list: the program, and its arguments before the step";
+        reader.problem_with(&value.span(), message, format!("write shell = [{}, \"-e\", \"-c\"]", quoted(program)));
         return None;
     }
-    let text = reader.text(value, "timeout")?;
-    let seconds = duration::seconds(text);
+    let parts = reader.texts(value, "shell")?;
+    if parts.is_empty() || parts.len() > MAX_SHELL_PARTS {
+        let message = format!("shell has {} parts, it must have 1 to {MAX_SHELL_PARTS}", parts.len());
+        reader.problem_with(&value.span(), message, "write shell = [\"bash\", \"-e\", \"-c\"]");
+        return None;
+    }
+    let unfit = |part: &str| part.len() > MAX_SHELL_BYTES || part.contains('\0');
+    if let Some((part, at)) = parts.iter().find(|(part, _)| unfit(part)) {
+        let rule = format!("up to {MAX_SHELL_BYTES} bytes and no NUL character");
+        reader.problem(at, format!("the part {} of shell is not valid: it needs {rule}", quoted(part)));
+        return None;
+    }
+    let (program, at) = &parts[0];
+    if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
+        let message = format!("{} is no program for shell", quoted(program));
+        reader.problem_with(at, message, "it needs a name that is found in PATH, or a whole path");
+        return None;
+    }
+    Some(parts.iter().map(|(part, _)| (*part).to_owned()).collect())
+}
+
+/// Seconds.
+pub(crate) fn duration(reader: &mut Reader<'_>, value: &Value<'_>, what: &str) -> Option<u64> {
+    if let DeValue::Integer(number) = value.get_ref() {
+        let remedy = format!("write {what} = \"{number}s\" or {what} = \"{number}m\"");
+        reader.problem_with(&value.span(), format!("{what} needs a unit"), remedy);
+        return None;
+    }
+    let text = reader.text(value, what)?;
+    let seconds = crate::duration::seconds(text);
     match seconds {
         Some(1..=MAX_TIMEOUT_SECONDS) => return seconds,
-        Some(_) => reader.problem(&value.span(), format!("timeout {} must be from 1s to 7d", quoted(text))),
+        Some(_) => reader.problem(&value.span(), format!("{what} {} must be from 1s to 7d", quoted(text))),
         None => reader.problem_with(
             &value.span(),
-            format!("timeout {} is no duration", quoted(text)),
+            format!("{what} {} is no duration", quoted(text)),
             "write it like \"90s\", \"30m\", \"2h\" or \"1h30m\"",
         ),
     }

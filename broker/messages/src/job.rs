@@ -9,6 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BuildId, CommitId, JobId, Message, MessageId, PoolName, RefName, RepositoryName};
 
+/// The time limit of clean-up steps that name none, in seconds: five minutes.
+pub const FINALLY_TIMEOUT_SECONDS: u64 = 300;
+
+fn finally_timeout() -> u64 {
+    FINALLY_TIMEOUT_SECONDS
+}
+
+fn is_finally_timeout(seconds: &u64) -> bool {
+    *seconds == FINALLY_TIMEOUT_SECONDS
+}
+
 /// The longest time limit of a job, in seconds: one week.
 pub const MAX_TIMEOUT_SECONDS: u64 = 7 * 24 * 3600;
 
@@ -69,6 +80,18 @@ pub struct JobSpec {
     pub dir: Option<String>,
     /// The time limit of all steps together, in seconds, at most [`MAX_TIMEOUT_SECONDS`].
     pub timeout_seconds: u64,
+    /// Ends the steps after so many seconds without output; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence_seconds: Option<u64>,
+    /// Program and arguments to which each step is given as one more argument; the runner's if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shell: Vec<String>,
+    /// Steps that run in any case once the others have ended, and do not change the verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finally: Vec<Step>,
+    /// The time limit of these together, in seconds.
+    #[serde(default = "finally_timeout", skip_serializing_if = "is_finally_timeout")]
+    pub finally_timeout_seconds: u64,
     /// Two attempts of it must never run at once, even if that costs a running one ([`crate::LEASH`]).
     #[serde(default)]
     pub exclusive: bool,
@@ -87,6 +110,10 @@ impl JobSpec {
             timeout_seconds,
             exclusive: false,
             reports: ReportSources::default(),
+            silence_seconds: None,
+            shell: Vec::new(),
+            finally: Vec::new(),
+            finally_timeout_seconds: FINALLY_TIMEOUT_SECONDS,
         }
     }
 }

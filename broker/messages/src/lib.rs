@@ -42,7 +42,9 @@ pub use ids::{
     AttemptNumber, AttemptToken, BuildId, CommitId, Incarnation, InvalidName, JobId, MessageId, ObserverName, PoolName,
     RefName, RepositoryName, RunnerName, TreeId,
 };
-pub use job::{Job, JobSpec, MAX_TIMEOUT_SECONDS, ReportSources, RepositorySource, Step, Work};
+pub use job::{
+    FINALLY_TIMEOUT_SECONDS, Job, JobSpec, MAX_TIMEOUT_SECONDS, ReportSources, RepositorySource, Step, Work,
+};
 pub use lease::{LEASE, LEASH, TICK};
 pub use log::LogChunk;
 pub use report::{Finished, HandBack, Outcome, StepEnd, StepResult};

@@ -54,8 +54,12 @@ pub enum Outcome {
     Passed,
     /// A step ended otherwise, or left no directory for the next one to start in: the code under test failed.
     Failed,
-    /// The time limit ended it.
-    TimedOut,
+    /// A time limit ended it.
+    TimedOut {
+        /// After so many seconds without output; `None` if the limit of all steps together did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        silence_seconds: Option<u64>,
+    },
     /// A cancel ended it.
     Cancelled,
     /// Our side could not do it.
@@ -118,4 +122,19 @@ impl HandBack {
 
 impl Message for HandBack {
     const KIND: &'static str = "hand_back";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_limit_reads_alike_from_older_and_newer_runners() {
+        let read = |text: &str| serde_json::from_str::<Outcome>(text).expect("reads");
+        assert_eq!(read(r#"{"outcome":"timed_out"}"#), Outcome::TimedOut { silence_seconds: None });
+        let silent = Outcome::TimedOut { silence_seconds: Some(60) };
+        assert_eq!(read(&serde_json::to_string(&silent).expect("writes")), silent);
+        let plain = serde_json::to_string(&Outcome::TimedOut { silence_seconds: None }).expect("writes");
+        assert_eq!(plain, r#"{"outcome":"timed_out"}"#, "as it always was");
+    }
 }

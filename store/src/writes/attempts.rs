@@ -155,8 +155,12 @@ fn in_words(report: &Finished) -> String {
             format!("step {number} was ended by signal {signal}")
         }
         (Outcome::Failed, _) => "failed".into(),
-        (Outcome::TimedOut, Some((number, _))) => format!("step {number} was stopped at the time limit"),
-        (Outcome::TimedOut, None) => "stopped at the time limit".into(),
+        (Outcome::TimedOut { silence_seconds: Some(seconds) }, last) => {
+            let step = last.map_or("it".to_owned(), |(number, _)| format!("step {number}"));
+            format!("{step} was stopped after {seconds} s without output")
+        }
+        (Outcome::TimedOut { .. }, Some((number, _))) => format!("step {number} was stopped at the time limit"),
+        (Outcome::TimedOut { .. }, None) => "stopped at the time limit".into(),
         (Outcome::Cancelled, _) => "cancelled".into(),
         (Outcome::Errored { reason, .. }, _) => reason.detail.clone(),
     }

@@ -103,7 +103,7 @@ fn record(job: &mut JobRow, report: &Finished) -> Result<(Move, AttemptRow), Led
     let (event, reason) = match &report.outcome {
         Outcome::Passed => (finished(Verdict::Passed), None),
         Outcome::Failed => (again_or_finished(job, attempt, Verdict::Failed), None),
-        Outcome::TimedOut => (again_or_finished(job, attempt, Verdict::TimedOut), None),
+        Outcome::TimedOut { .. } => (again_or_finished(job, attempt, Verdict::TimedOut), None),
         Outcome::Cancelled => (finished(Verdict::Cancelled), None),
         Outcome::Errored { reason, worth_retrying: false } => (finished(Verdict::Errored), Some(reason.clone())),
         Outcome::Errored { reason, worth_retrying: true } => {

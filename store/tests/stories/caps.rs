@@ -110,7 +110,7 @@ async fn a_failed_attempt_is_repeated_as_often_as_the_pipeline_says_and_every_on
     let retry = RetryPolicy { failed: 2, timed_out: 1, errored: None };
     let id = under(&world, Policy { retry, ..Policy::default() }).await;
     let job = world.job(id, "test").await.id;
-    for outcome in [Outcome::Failed, Outcome::TimedOut, Outcome::Failed] {
+    for outcome in [Outcome::Failed, Outcome::TimedOut { silence_seconds: None }, Outcome::Failed] {
         let held = world.claim(job, "north").await;
         assert_eq!(world.report(&held, outcome).await, Recording::Recorded);
         assert_eq!(world.to_publish().await, [job], "another attempt");
@@ -171,7 +171,12 @@ async fn ten_attempts_are_the_end_whatever_the_pipeline_wants() {
     while world.job(id, "test").await.state != State::Done {
         let held = world.claim(job, "north").await;
         attempts += 1;
-        world.report(&held, if attempts % 2 == 0 { Outcome::Failed } else { Outcome::TimedOut }).await;
+        world
+            .report(
+                &held,
+                if attempts % 2 == 0 { Outcome::Failed } else { Outcome::TimedOut { silence_seconds: None } },
+            )
+            .await;
     }
     assert_eq!(attempts, 10);
     assert_eq!(world.job(id, "test").await.verdict, Some(Verdict::Failed), "what the last one said");
@@ -179,7 +184,7 @@ async fn ten_attempts_are_the_end_whatever_the_pipeline_wants() {
 
 #[tokio::test]
 async fn an_allowed_failure_is_shown_and_holds_nobody_up() {
-    for outcome in [Outcome::Failed, Outcome::TimedOut, errored(false)] {
+    for outcome in [Outcome::Failed, Outcome::TimedOut { silence_seconds: None }, errored(false)] {
         let world = World::start().await;
         let id = under(&world, Policy { allow_failure: true, ..Policy::default() }).await;
         let held = world.claim(world.job(id, "test").await.id, "north").await;

@@ -128,7 +128,7 @@ fn outcome(how: u8) -> Outcome {
         0..=1 => Outcome::Passed,
         2 => Outcome::Failed,
         3 => Outcome::Cancelled,
-        6 => Outcome::TimedOut,
+        6 => Outcome::TimedOut { silence_seconds: None },
         4 => errored(true),
         _ => errored(false),
     }

@@ -108,6 +108,10 @@ pub(crate) fn jobs() -> Vec<Job> {
         name: "test (linux, 1.94)".to_owned(),
         pool: PoolName::default(),
         spec: JobSpec {
+            silence_seconds: Some(60),
+            shell: vec!["bash".into(), "-e".into()],
+            finally: vec![Step { run: "true".into() }],
+            finally_timeout_seconds: 60,
             work,
             env: BTreeMap::from([("A".to_owned(), "b c".to_owned())]),
             dir: Some("sub".to_owned()),
@@ -162,7 +166,11 @@ pub(crate) fn beat_answers() -> Vec<BeatAnswer> {
 
 pub(crate) fn results() -> Vec<Finished> {
     let reason = ErroredReason { kind: ErroredKind::Checkout, detail: "disk full\nreally".to_owned() };
-    let outcomes = [Outcome::Passed, Outcome::TimedOut, Outcome::Errored { reason, worth_retrying: true }];
+    let outcomes = [
+        Outcome::Passed,
+        Outcome::TimedOut { silence_seconds: Some(60) },
+        Outcome::Errored { reason, worth_retrying: true },
+    ];
     let ends = [StepEnd::Exited { code: -1 }, StepEnd::Signalled { signal: 9 }, StepEnd::Stopped];
     let steps: Vec<_> =
         ends.into_iter().map(|end| StepResult { run: "make".to_owned(), end, duration_ms: 1500 }).collect();

@@ -177,7 +177,7 @@ impl World {
             job: of.job,
             attempt: AttemptNumber(of.attempt.0),
             token: AttemptToken::from_random(seams::chance::secret()),
-            outcome: Outcome::TimedOut,
+            outcome: Outcome::TimedOut { silence_seconds: None },
             steps: Vec::new(),
             test_pieces: 0,
             started_at: Timestamp::UNIX_EPOCH,

@@ -194,7 +194,7 @@ fn script(seed: u64, job: &Job, attempt: u32) -> (Duration, Outcome) {
     let outcome = match dice.below(20) {
         0..9 => Outcome::Passed,
         9..16 => Outcome::Failed,
-        16..18 => Outcome::TimedOut,
+        16..18 => Outcome::TimedOut { silence_seconds: None },
         _ => Outcome::Errored {
             reason: ErroredReason { kind: ErroredKind::Host, detail: "no space".to_owned() },
             worth_retrying: true,

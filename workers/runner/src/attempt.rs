@@ -20,6 +20,9 @@ use crate::workspace::Workspace;
 
 /// The longest detail of an outcome, in characters: at most 4 KiB.
 const MAX_DETAIL: usize = 1000;
+/// Where the pipeline names none. `-e`, so that a step of several lines stops at the first that fails, as
+/// everybody expects.
+const SHELL: [&str; 3] = ["/bin/sh", "-e", "-c"];
 /// How long SIGTERM may take for what the steps left running.
 const STRAY_GRACE: Duration = Duration::from_millis(500);
 /// How long the last output may take after the tree is gone.
@@ -144,6 +147,12 @@ async fn steps(
     let grace = machine.grace;
     let begin = Begin {
         steps: steps.clone(),
+        finally: job.spec.finally.iter().map(|step| step.run.clone()).collect(),
+        finally_timeout_ms: match job.spec.finally.len() {
+            0 => 0,
+            _ => job.spec.finally_timeout_seconds.min(MAX_TIMEOUT_SECONDS) * 1000,
+        },
+        shell: if job.spec.shell.is_empty() { SHELL.map(str::to_owned).to_vec() } else { job.spec.shell.clone() },
         dir,
         env,
         timeout_ms: job.spec.timeout_seconds.min(MAX_TIMEOUT_SECONDS) * 1000,
@@ -153,13 +162,34 @@ async fn steps(
     };
     let Some(pipe) = supervised.log.take() else { return host("read the output", "the pipe is gone", log) };
     let dead = CancellationToken::new();
-    let running = supervised.run((job.id, ticket.attempt), begin, (&mut stop, leash), grace);
-    let (told, read) = both(running, log.fill_from(pipe, dead.clone()), &dead).await;
+    let (heard, hears) = watch::channel(());
+    let silence = job.spec.silence_seconds;
+    let running = supervised.run((job.id, ticket.attempt), begin, (&mut stop, leash), grace, silent(hears, silence));
+    let (told, read) = both(running, log.fill_from(pipe, dead.clone(), heard), &dead).await;
     if let Err(cause) = read {
         return host("read the output", &cause.to_string(), log);
     }
     let stopped = *stop.borrow();
-    judge(told, steps, stopped, log)
+    if told.end == Some(End::Silent) {
+        log.say(&format!("thump: stopped after {} s without output", silence.unwrap_or_default()));
+    }
+    judge(told, steps, stopped, silence, log)
+}
+
+/// Ends when nothing was heard for so long; never without a limit.
+async fn silent(mut hears: watch::Receiver<()>, limit_seconds: Option<u64>) {
+    if let Some(seconds) = limit_seconds {
+        let limit = Duration::from_secs(seconds.min(MAX_TIMEOUT_SECONDS));
+        loop {
+            match tokio::time::timeout(limit, hears.changed()).await {
+                Ok(Ok(())) => {}
+                // The output has ended; whether the job has is for others to see.
+                Ok(Err(_)) => break,
+                Err(_) => return,
+            }
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Waits for the end of the job and of its output.
@@ -186,7 +216,13 @@ async fn both<T, R>(
 }
 
 /// What the supervisor's words mean.
-fn judge(told: Told, steps: Vec<String>, stopped: Option<StopWhy>, log: &mut Log) -> Over {
+fn judge(
+    told: Told,
+    steps: Vec<String>,
+    stopped: Option<StopWhy>,
+    silence_seconds: Option<u64>,
+    log: &mut Log,
+) -> Over {
     let results = told.steps.iter().zip(steps);
     let results: Vec<StepResult> =
         results.map(|(&(end, duration_ms), run)| StepResult { run, end, duration_ms }).collect();
@@ -194,7 +230,8 @@ fn judge(told: Told, steps: Vec<String>, stopped: Option<StopWhy>, log: &mut Log
     let outcome = match told.end {
         Some(End::Done) if green => Outcome::Passed,
         Some(End::Done) => Outcome::Failed,
-        Some(End::TimedOut) => Outcome::TimedOut,
+        Some(End::TimedOut) => Outcome::TimedOut { silence_seconds: None },
+        Some(End::Silent) => Outcome::TimedOut { silence_seconds },
         Some(End::Stopped) => Outcome::Cancelled,
         Some(End::DirectoryGone { why }) => {
             let number = results.len() + 1;

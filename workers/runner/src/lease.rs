@@ -183,7 +183,7 @@ fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Passed => "passed",
         Outcome::Failed => "failed",
-        Outcome::TimedOut => "timed_out",
+        Outcome::TimedOut { .. } => "timed_out",
         Outcome::Cancelled => "cancelled",
         Outcome::Errored { .. } => "errored",
     }

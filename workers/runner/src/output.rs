@@ -94,7 +94,13 @@ impl Log {
     /// Writes down what comes out of `pipe` until its other end is closed everywhere, or until `dead`
     /// says that the job's tree is gone: then what is in the pipe is taken and nothing is waited for,
     /// since a process outside the tree may have been handed the other end.
-    pub(crate) async fn fill_from(&mut self, pipe: OwnedFd, dead: CancellationToken) -> io::Result<()> {
+    /// Each time that something comes, `heard` is told.
+    pub(crate) async fn fill_from(
+        &mut self,
+        pipe: OwnedFd,
+        dead: CancellationToken,
+        heard: watch::Sender<()>,
+    ) -> io::Result<()> {
         // A large pipe lets a job run on while the disk is slow; the system may allow less.
         let _ = rustix::pipe::fcntl_setpipe_size(&pipe, 1024 * 1024);
         let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
@@ -108,6 +114,7 @@ impl Log {
             if read == 0 {
                 return Ok(());
             }
+            heard.send_replace(());
             self.write(&buffer[..read]);
         }
         while let Ok(read) = pipe.try_read(&mut buffer)

@@ -78,11 +78,15 @@ impl Supervised {
         begin: Begin,
         (stop, mut leash): (&mut watch::Receiver<Option<StopWhy>>, Option<watch::Receiver<Moment>>),
         stop_grace: Duration,
+        silent: impl Future<Output = ()>,
     ) -> Told {
         let mut told = Told::default();
-        let limit = Duration::from_millis(begin.timeout_ms) + Duration::from_millis(begin.grace_ms) + SILENCE;
+        let limits = [begin.timeout_ms, begin.grace_ms, begin.finally_timeout_ms, begin.grace_ms];
+        let limit = limits.map(Duration::from_millis).iter().sum::<Duration>() + SILENCE;
         let silence = tokio::time::sleep(limit);
         tokio::pin!(silence);
+        let mut silent = std::pin::pin!(silent);
+        let mut is_silent = false;
         let mut sent = None;
         if self.order(&Order::Begin(begin)).await.is_ok() {
             loop {
@@ -101,7 +105,11 @@ impl Supervised {
                         let grace = if why == StopWhy::Void { Duration::ZERO } else { stop_grace };
                         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
                         // If it does not arrive the supervisor is gone, which the next line tells.
-                        drop(self.order(&Order::Stop { grace_ms }).await);
+                        drop(self.order(&Order::Stop { grace_ms, finally: why == StopWhy::Cancel }).await);
+                    }
+                    () = &mut silent, if !is_silent => {
+                        is_silent = true;
+                        drop(self.order(&Order::Silent).await);
                     }
                     leash_ms = prolonged(&mut leash) => drop(self.order(&Order::Prolong { leash_ms }).await),
                     () = &mut silence => break,

@@ -30,8 +30,9 @@ pub(super) fn decoders() -> Vec<Decoder> {
         Decoder {
             name: "supervisor-order",
             examples: texts(&[
-                r#"{"begin":{"steps":["a","b"],"dir":"/x/ü","env":[["A","b"]],"timeout_ms":1,"grace_ms":2,"stray_grace_ms":3}}"#,
-                r#"{"stop":{"grace_ms":18446744073709551615}}"#,
+                r#"{"begin":{"steps":["a","b"],"finally":["c"],"finally_timeout_ms":4,"shell":["sh","-e"],"dir":"/x/ü","env":[["A","b"]],"timeout_ms":1,"grace_ms":2,"stray_grace_ms":3}}"#,
+                r#"{"stop":{"grace_ms":18446744073709551615,"finally":true}}"#,
+                r#""silent""#,
             ]),
             decode: |input| {
                 recoded(input, |input| {
@@ -44,6 +45,7 @@ pub(super) fn decoders() -> Vec<Decoder> {
             examples: texts(&[
                 r#"{"step":{"index":3,"end":{"end":"exited","code":-7},"duration_ms":12}}"#,
                 r#"{"end":"timed_out"}"#,
+                r#"{"end":"silent"}"#,
                 r#"{"end":{"not_started":{"why":"no shell"}}}"#,
             ]),
             decode: |input| {

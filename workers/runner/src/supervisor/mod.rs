@@ -7,6 +7,7 @@
 //! and go. Starts in about a millisecond: no runtime, no logging, no settings. Must not know: brokers,
 //! repositories, verdicts.
 
+mod finally;
 pub(crate) mod orders;
 mod reaper;
 mod tree;
@@ -81,6 +82,7 @@ fn obey() -> io::Result<()> {
     let supervisor = Supervisor {
         me: rustix::process::getpid(),
         deadline: Instant::now() + Duration::from_millis(begin.timeout_ms),
+        wants_clean_up: Cell::new(true),
         leash: Cell::new(begin.leash_ms.map(Duration::from_millis)),
         reaper: Reaper::start(events),
         inbox,
@@ -98,6 +100,8 @@ struct Supervisor {
     deadline: Instant,
     /// By the clock of [`since_boot`]; `None`: there is none, or it has ended.
     leash: Cell<Option<Duration>>,
+    /// Whether the order that ended the steps wants the clean-up steps to run.
+    wants_clean_up: Cell<bool>,
     reaper: Reaper,
     inbox: Receiver<Event>,
 }
@@ -106,6 +110,7 @@ struct Supervisor {
 enum Waited {
     Ended(WaitStatus),
     TimedOut,
+    Silent,
     Stop { grace: Duration },
     CutOff,
     Orphaned,
@@ -114,31 +119,42 @@ enum Waited {
 impl Supervisor {
     /// Runs all steps and ends what they left. `None` when the runner is gone and nobody listens.
     fn run(&self) -> io::Result<Option<End>> {
-        let end = self.steps()?;
+        let (end, green) = self.steps()?;
         let Some(end) = end else { return Ok(None) };
+        if let Some(outcome) = finally::outcome_of(&end, green, self.wants_clean_up.get())
+            && !self.clean_up(outcome)?
+        {
+            return Ok(None);
+        }
         self.end_tree(Duration::from_millis(self.begin.stray_grace_ms));
         Ok(Some(end))
     }
 
-    fn steps(&self) -> io::Result<Option<End>> {
+    /// How the steps ended, and whether every one of them ended well.
+    fn steps(&self) -> io::Result<(Option<End>, bool)> {
         for (index, step) in self.begin.steps.iter().enumerate() {
             if self.is_cut_off() {
-                return Ok(Some(End::CutOff));
+                return Ok((Some(End::CutOff), false));
             }
             announce(step);
             let began = Instant::now();
-            let child = match self.reaper.spawn(|| self.spawn(step)) {
+            let child = match self.reaper.spawn(|| self.spawn(step, &[])) {
                 Ok(child) => child,
-                Err(cause) => return Ok(Some(self.not_started(index, &cause))),
+                Err(cause) => return Ok((Some(self.not_started(index, &cause)), false)),
             };
             let Some(pid) = reaper::pid_of(&child) else {
-                return Ok(Some(End::NotStarted { why: "the process id is out of range".into() }));
+                let why = "the process id is out of range".into();
+                return Ok((Some(End::NotStarted { why }), false));
             };
             let (step_end, end) = match self.wait_for(pid) {
                 Waited::Ended(status) => (reaper::step_end(status), None),
                 Waited::TimedOut => {
                     self.end_tree(Duration::from_millis(self.begin.grace_ms));
                     (StepEnd::Stopped, Some(End::TimedOut))
+                }
+                Waited::Silent => {
+                    self.end_tree(Duration::from_millis(self.begin.grace_ms));
+                    (StepEnd::Stopped, Some(End::Silent))
                 }
                 Waited::Stop { grace } => {
                     self.end_tree(grace);
@@ -150,19 +166,19 @@ impl Supervisor {
                 }
                 Waited::Orphaned => {
                     self.end_tree(Duration::ZERO);
-                    return Ok(None);
+                    return Ok((None, false));
                 }
             };
             let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             report(&Report::Step { index, end: step_end, duration_ms })?;
             if let Some(end) = end {
-                return Ok(Some(end));
+                return Ok((Some(end), false));
             }
             if step_end != (StepEnd::Exited { code: 0 }) {
-                break;
+                return Ok((Some(End::Done), false));
             }
         }
-        Ok(Some(End::Done))
+        Ok((Some(End::Done), true))
     }
 
     /// Whose fault it is that a step did not start. The directory was there when the job began, so before
@@ -175,19 +191,26 @@ impl Supervisor {
             _ if matches!(cause.kind(), io::ErrorKind::ArgumentListTooLong | io::ErrorKind::InvalidInput) => {
                 End::Unfit { why: cause.to_string() }
             }
-            Err(_) | Ok(()) => End::NotStarted { why: cause.to_string() },
+            Err(_) | Ok(()) => {
+                let shell = self.begin.shell.first().map_or("", String::as_str);
+                End::NotStarted { why: format!("{shell}: {cause}") }
+            }
         }
     }
 
-    /// `-e`, so that a step of several lines stops at the first that fails, as everybody expects.
     /// A process group of its own, so that `kill 0` in a step does not hit the supervisor.
-    fn spawn(&self, step: &str) -> io::Result<std::process::Child> {
+    fn spawn(&self, step: &str, more: &[(&str, &str)]) -> io::Result<std::process::Child> {
         let log = io::stderr();
-        Command::new("/bin/sh")
-            .args(["-e", "-c", step])
+        let Some((program, arguments)) = self.begin.shell.split_first() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no shell"));
+        };
+        Command::new(program)
+            .args(arguments)
+            .arg(step)
             .current_dir(&self.begin.dir)
             .env_clear()
             .envs(self.begin.env.iter().map(|(name, value)| (name, value)))
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(duplicate(&log)?)
             .stderr(duplicate(&log)?)
@@ -199,9 +222,11 @@ impl Supervisor {
         loop {
             match self.next(self.deadline) {
                 Ok(Event::Ended(pid, status)) if pid == step => return Waited::Ended(status),
-                Ok(Event::Order(Order::Stop { grace_ms })) => {
+                Ok(Event::Order(Order::Stop { grace_ms, finally })) => {
+                    self.wants_clean_up.set(finally);
                     return Waited::Stop { grace: Duration::from_millis(grace_ms) };
                 }
+                Ok(Event::Order(Order::Silent)) => return Waited::Silent,
                 Ok(Event::CutOff) => return Waited::CutOff,
                 Ok(Event::Ended(..) | Event::Childless | Event::Order(_)) => {}
                 Ok(Event::Orphaned) | Err(RecvTimeoutError::Disconnected) => return Waited::Orphaned,
@@ -258,7 +283,9 @@ impl Supervisor {
         let mut until = Instant::now() + limit;
         while !childless() {
             match self.next(until) {
-                Ok(Event::Order(Order::Stop { grace_ms })) => {
+                Ok(Event::Order(Order::Stop { grace_ms, finally })) => {
+                    // The last word counts: what was cancelled may have become void meanwhile.
+                    self.wants_clean_up.set(finally);
                     until = until.min(Instant::now() + Duration::from_millis(grace_ms));
                 }
                 Ok(Event::Orphaned | Event::CutOff) | Err(_) => return,

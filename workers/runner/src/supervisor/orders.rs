@@ -19,7 +19,11 @@ pub(crate) enum Order {
     Stop {
         /// How long SIGTERM may take.
         grace_ms: u64,
+        /// Whether the clean-up steps run afterwards.
+        finally: bool,
     },
+    /// The job has not said anything for too long: end the tree as at the time limit.
+    Silent,
     /// The attempt may run on until then.
     Prolong {
         /// As [`Begin::leash_ms`].
@@ -32,6 +36,12 @@ pub(crate) enum Order {
 pub(crate) struct Begin {
     /// Shell texts, run one after the other until one fails.
     pub(crate) steps: Vec<String>,
+    /// Shell texts that run in any case, afterwards.
+    pub(crate) finally: Vec<String>,
+    /// The limit of all of these together.
+    pub(crate) finally_timeout_ms: u64,
+    /// Program and arguments to which a step is given; at least the program.
+    pub(crate) shell: Vec<String>,
     /// Where each step starts.
     pub(crate) dir: PathBuf,
     /// The whole environment of each step.
@@ -72,6 +82,8 @@ pub(crate) enum End {
     Done,
     /// The time limit ended them.
     TimedOut,
+    /// The limit of silence ended them.
+    Silent,
     /// An order ended them.
     Stopped,
     /// The leash ended them.

@@ -4,6 +4,7 @@
 mod delivery;
 mod jobs;
 mod logs;
+mod manners;
 mod rabbit;
 mod remote;
 mod trees;

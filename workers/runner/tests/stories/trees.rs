@@ -41,7 +41,7 @@ async fn a_job_past_its_time_limit_is_gone_with_all_it_started() {
     job.spec.timeout_seconds = 1;
     world.publish(&job).await;
     let (finished, _) = world.result(&job).await;
-    assert_eq!(finished.outcome, Outcome::TimedOut);
+    assert_eq!(finished.outcome, Outcome::TimedOut { silence_seconds: None });
     assert_eq!(finished.steps[0].end, StepEnd::Stopped);
     for name in ["step", "daemon"] {
         assert!(!lives(pid_in(format!("{pids}/{name}").as_ref()).await), "{name}");
