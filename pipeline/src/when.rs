@@ -45,14 +45,17 @@ fn patterns(
         }
         fine &= is_pattern(reader, text, at, better);
     }
+    // What is too long is not compiled either: 64 KiB in one pattern take seconds.
+    if !fine {
+        return None;
+    }
     let written = texts.into_iter().map(|(text, _)| text.to_owned()).collect();
     match Patterns::new(written) {
-        Ok(patterns) if fine => Some(patterns),
-        Err(cause) if fine => {
+        Ok(patterns) => Some(patterns),
+        Err(cause) => {
             reader.problem(&value.span(), format!("the patterns of {what} are not understood: {cause}"));
             None
         }
-        _ => None,
     }
 }
 
