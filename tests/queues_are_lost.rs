@@ -1,6 +1,6 @@
 //! P2: every job reaches its verdict even if queues are purged or deleted.
 
-use lapin::options::{QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
+use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 
@@ -53,6 +53,27 @@ async fn deleted_queues_are_made_again_and_filled() {
     for commit in &commits {
         assert_eq!(world.verdict(commit).await, "passed");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_reply_queue_is_made_again_although_somebody_else_takes_its_messages() {
+    let mut world = World::new(Carrier::Rabbit).await;
+    let repository = world.repository("app");
+    world.start().await;
+    assert_eq!(world.verdict(&repository.push_job("true")).await, "passed");
+    let (_connection, channel) = channel(&world).await;
+    // With this queue no publish to the exchange is ever returned.
+    let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("somebody".into(), own, FieldTable::default()).await.expect("declared");
+    let bind = QueueBindOptions::default();
+    channel
+        .queue_bind("somebody".into(), "thump.results".into(), "#".into(), bind, FieldTable::default())
+        .await
+        .expect("bound");
+    channel.queue_delete("thump.results".into(), QueueDeleteOptions::default()).await.expect("deleted");
+    let next = repository.commit("again");
+    repository.push();
+    assert_eq!(world.verdict(&next).await, "passed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,6 +125,11 @@ impl Board {
         scheduler::window(&runners, self.look_ahead, self.afloat.count(pool))
     }
 
+    /// How many ticks up to this number have been sent since the last one that came back.
+    pub(crate) fn ticks_under_way(&self, number: u64) -> u64 {
+        number.saturating_sub(self.last_tick.unwrap_or(0))
+    }
+
     /// An own tick came back. `None`: it came before, and was given back by a broken connection.
     pub(crate) fn pass_tick(&mut self, number: u64) -> Option<Passed> {
         if self.last_tick.is_some_and(|last| number <= last) {

@@ -16,6 +16,9 @@ use crate::desk::Desk;
 use crate::term::Halt;
 use crate::{collect, probes, topology};
 
+/// Ticks that were sent and did not come back, between two looks for the reply queue.
+const LOOK_EVERY: u64 = 3;
+
 pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
     let mut pace = interval(desk.settings.tick_every);
     // After a freeze of the process, lost time is lost: no runner could be heard in it.
@@ -45,6 +48,10 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
             sent = desk.broker.publish(Outgoing::new(Exchange::Results, Topic::Tick.key(), envelope)) => sent,
         };
         match sent {
+            // Somebody else may listen on the exchange: then a tick is routed whether the reply queue is there or not.
+            Ok(()) if is_missing(desk.board().ticks_under_way(number)) => {
+                topology::ensure_all(&desk).await?;
+            }
             Ok(()) => {}
             // Somebody deleted the reply queue. Nothing that is counted by ticks could ever make it again.
             Err(PublishError::Unroutable { .. }) => {
@@ -54,6 +61,11 @@ pub(crate) async fn run(desk: Arc<Desk>) -> Result<(), Halt> {
         }
     }
     Ok(())
+}
+
+/// Whether so many ticks on their way are a reason to look for the reply queue: not each time, since it may only be long.
+fn is_missing(under_way: u64) -> bool {
+    under_way > 0 && under_way.is_multiple_of(LOOK_EVERY)
 }
 
 /// An own tick came back: everything that was sent before it has been read.
